@@ -1,0 +1,34 @@
+"""core.event types of the Kubernetes API (1.36)."""
+
+import msgspec
+
+from master.api.core.references import ObjectReference
+from master.api.meta import Object
+from master.api.model import Int32, MicroTime, Model, Time
+
+
+class EventSeries(Model):
+    count: Int32 = 0
+    last_observed_time: MicroTime | None = None
+
+
+class EventSource(Model):
+    component: str = ""
+    host: str = ""
+
+
+class Event(Object):
+    event_time: MicroTime | None = None
+    series: EventSeries | None = None
+    action: str = ""
+    related: ObjectReference | None = None
+    reporting_component: str = ""
+    reporting_instance: str = ""
+    involved_object: ObjectReference = msgspec.field(default_factory=ObjectReference)
+    reason: str = ""
+    message: str = ""
+    source: EventSource = msgspec.field(default_factory=EventSource)
+    first_timestamp: Time | None = None
+    last_timestamp: Time | None = None
+    count: Int32 = 0
+    type: str = ""

@@ -1,0 +1,38 @@
+"""core.replicationcontroller types of the Kubernetes API (1.36)."""
+
+from typing import Annotated
+
+import msgspec
+
+from master.api.core.pod import PodTemplateSpec
+from master.api.meta import Object
+from master.api.model import Int32, MergeBy, Model, Time, required
+
+
+class ReplicationControllerSpec(Model):
+    replicas: Int32 | None = None
+    selector: dict[str, str] = {}
+    template: PodTemplateSpec | None = None
+    min_ready_seconds: Int32 = 0
+
+
+class ReplicationControllerCondition(Model):
+    type: str = required("")
+    status: str = required("")
+    last_transition_time: Time | None = None
+    reason: str = ""
+    message: str = ""
+
+
+class ReplicationControllerStatus(Model):
+    replicas: Int32 = required(0)
+    fully_labeled_replicas: Int32 = 0
+    observed_generation: int = 0
+    ready_replicas: Int32 = 0
+    available_replicas: Int32 = 0
+    conditions: Annotated[list[ReplicationControllerCondition], MergeBy("type")] = []
+
+
+class ReplicationController(Object):
+    spec: ReplicationControllerSpec = msgspec.field(default_factory=ReplicationControllerSpec)
+    status: ReplicationControllerStatus = msgspec.field(default_factory=ReplicationControllerStatus)
