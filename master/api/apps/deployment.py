@@ -7,6 +7,8 @@ import msgspec
 from master.api.core.pod import PodTemplateSpec
 from master.api.meta import LabelSelector, Object
 from master.api.model import RETAIN_KEYS, Int32, IntOrString, MergeBy, Model, Time, required
+from master.api.resource import SCALE, ResourceInfo, status_of
+from master.api.strategy import Strategy
 
 
 class RollingUpdateDeployment(Model):
@@ -54,3 +56,19 @@ class DeploymentStatus(Model):
 class Deployment(Object):
     spec: DeploymentSpec = msgspec.field(default_factory=DeploymentSpec)
     status: DeploymentStatus = msgspec.field(default_factory=DeploymentStatus)
+
+
+RESOURCES = (
+    ResourceInfo(
+        group="apps",
+        version="v1",
+        kind="Deployment",
+        plural="deployments",
+        singular="deployment",
+        short_names=("deploy",),
+        categories=("all",),
+        struct=Deployment,
+        subresources={"scale": SCALE, "status": status_of("Deployment")},
+        strategy=Strategy(has_generation=True, has_status=True, status_keeps_labels=True),
+    ),
+)

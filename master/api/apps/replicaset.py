@@ -7,6 +7,8 @@ import msgspec
 from master.api.core.pod import PodTemplateSpec
 from master.api.meta import LabelSelector, Object
 from master.api.model import Int32, MergeBy, Model, Time, required
+from master.api.resource import SCALE, ResourceInfo, status_of
+from master.api.strategy import Strategy
 
 
 class ReplicaSetSpec(Model):
@@ -37,3 +39,19 @@ class ReplicaSetStatus(Model):
 class ReplicaSet(Object):
     spec: ReplicaSetSpec = msgspec.field(default_factory=ReplicaSetSpec)
     status: ReplicaSetStatus = msgspec.field(default_factory=ReplicaSetStatus)
+
+
+RESOURCES = (
+    ResourceInfo(
+        group="apps",
+        version="v1",
+        kind="ReplicaSet",
+        plural="replicasets",
+        singular="replicaset",
+        short_names=("rs",),
+        categories=("all",),
+        struct=ReplicaSet,
+        subresources={"scale": SCALE, "status": status_of("ReplicaSet")},
+        strategy=Strategy(has_generation=True, has_status=True),
+    ),
+)

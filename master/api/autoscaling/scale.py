@@ -4,6 +4,7 @@ import msgspec
 
 from master.api.meta import Object
 from master.api.model import Int32, Model, required
+from master.api.resource import ResourceInfo
 
 
 class ScaleSpec(Model):
@@ -18,3 +19,15 @@ class ScaleStatus(Model):
 class Scale(Object):
     spec: ScaleSpec = msgspec.field(default_factory=ScaleSpec)
     status: ScaleStatus = msgspec.field(default_factory=ScaleStatus)
+
+
+RESOURCES = (
+    ResourceInfo(
+        group="autoscaling",
+        version="v1",
+        kind="Scale",
+        plural="",
+        singular="scale",
+        struct=Scale,
+    ),
+)

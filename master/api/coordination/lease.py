@@ -4,6 +4,8 @@ import msgspec
 
 from master.api.meta import Object
 from master.api.model import Int32, MicroTime, Model
+from master.api.resource import ResourceInfo
+from master.api.strategy import Strategy
 
 
 class LeaseSpec(Model):
@@ -18,3 +20,16 @@ class LeaseSpec(Model):
 
 class Lease(Object):
     spec: LeaseSpec = msgspec.field(default_factory=LeaseSpec)
+
+
+RESOURCES = (
+    ResourceInfo(
+        group="coordination.k8s.io",
+        version="v1",
+        kind="Lease",
+        plural="leases",
+        singular="lease",
+        struct=Lease,
+        strategy=Strategy(allow_create_on_update=True, must_set_version=True),
+    ),
+)

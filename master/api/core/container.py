@@ -96,7 +96,7 @@ class ResourceClaim(Model):
 class ResourceRequirements(Model):
     limits: dict[str, Quantity] = {}
     requests: dict[str, Quantity] = {}
-    claims: Annotated[list[ResourceClaim], MergeBy(keys=("name"))] = []
+    claims: Annotated[list[ResourceClaim], MergeBy(keys=("name",))] = []
 
 
 class AppArmorProfile(Model):
@@ -258,7 +258,7 @@ class ResourceHealth(Model):
 
 class ResourceStatus(Model):
     name: str = required("")
-    resources: Annotated[list[ResourceHealth], MergeBy(keys=("resourceID"))] = []
+    resources: Annotated[list[ResourceHealth], MergeBy(keys=("resourceID",))] = []
 
 
 class ImageVolumeStatus(Model):

@@ -3,6 +3,8 @@
 from master.api.core.references import ObjectReference
 from master.api.meta import Object
 from master.api.model import Int32, Model, required
+from master.api.resource import ResourceInfo
+from master.api.strategy import Strategy
 
 
 class EndpointAddress(Model):
@@ -27,3 +29,17 @@ class EndpointSubset(Model):
 
 class Endpoints(Object):
     subsets: list[EndpointSubset] = []
+
+
+RESOURCES = (
+    ResourceInfo(
+        group="",
+        version="v1",
+        kind="Endpoints",
+        plural="endpoints",
+        singular="endpoints",
+        short_names=("ep",),
+        struct=Endpoints,
+        strategy=Strategy(allow_create_on_update=True),
+    ),
+)

@@ -5,6 +5,8 @@ import msgspec
 from master.api.core.references import ObjectReference
 from master.api.meta import Object
 from master.api.model import Int32, MicroTime, Model, Time
+from master.api.resource import ResourceInfo
+from master.api.strategy import Strategy
 
 
 class EventSeries(Model):
@@ -32,3 +34,17 @@ class Event(Object):
     last_timestamp: Time | None = None
     count: Int32 = 0
     type: str = ""
+
+
+RESOURCES = (
+    ResourceInfo(
+        group="",
+        version="v1",
+        kind="Event",
+        plural="events",
+        singular="event",
+        short_names=("ev",),
+        struct=Event,
+        strategy=Strategy(allow_create_on_update=True, default_propagation=""),
+    ),
+)

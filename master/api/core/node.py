@@ -6,6 +6,8 @@ import msgspec
 
 from master.api.meta import Object
 from master.api.model import MERGE_SET, SET, Int32, MergeBy, Model, Quantity, Time, required
+from master.api.resource import PROXY_VERBS, ResourceInfo, Subresource, status_of
+from master.api.strategy import Strategy
 
 
 class NodeAllocatableResourceClaimStatus(Model):
@@ -134,3 +136,19 @@ class NodeStatus(Model):
 class Node(Object):
     spec: NodeSpec = msgspec.field(default_factory=NodeSpec)
     status: NodeStatus = msgspec.field(default_factory=NodeStatus)
+
+
+RESOURCES = (
+    ResourceInfo(
+        group="",
+        version="v1",
+        kind="Node",
+        plural="nodes",
+        singular="node",
+        short_names=("no",),
+        namespaced=False,
+        struct=Node,
+        subresources={"proxy": Subresource("", "", "NodeProxyOptions", PROXY_VERBS), "status": status_of("Node")},
+        strategy=Strategy(has_status=True, keeps_status_on_create=True),
+    ),
+)

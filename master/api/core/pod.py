@@ -1,132 +1,52 @@
-"""core.pod types of the Kubernetes API (1.36)."""
+"""Pod and its status, with the behaviour of the kind; PodTemplate has its own module."""
 
 from typing import Annotated
 
 import msgspec
 
-from master.api.core.container import (
-    AppArmorProfile,
-    Container,
-    ContainerExtendedResourceRequest,
-    ContainerStatus,
-    EphemeralContainer,
-    ResourceRequirements,
-    SeccompProfile,
-    SELinuxOptions,
-    WindowsSecurityContextOptions,
-)
+from master.api.core.container import ContainerExtendedResourceRequest, ContainerStatus, ResourceRequirements
 from master.api.core.node import NodeAllocatableResourceClaimStatus
-from master.api.core.references import LocalObjectReference
-from master.api.core.scheduling import Affinity, Toleration, TopologySpreadConstraint
-from master.api.core.volumes import Volume
-from master.api.meta import Object, ObjectMeta
-from master.api.model import Int32, MergeBy, Model, Quantity, Time, required, required_list
-
-
-class HostAlias(Model):
-    ip: str = required("")
-    hostnames: list[str] = []
-
-
-class PodDNSConfigOption(Model):
-    name: str = ""
-    value: str | None = None
-
-
-class PodDNSConfig(Model):
-    nameservers: list[str] = []
-    searches: list[str] = []
-    options: list[PodDNSConfigOption] = []
-
-
-class PodOS(Model):
-    name: str = required("")
-
-
-class PodReadinessGate(Model):
-    condition_type: str = required("")
-
-
-class PodResourceClaim(Model):
-    name: str = required("")
-    resource_claim_name: str | None = None
-    resource_claim_template_name: str | None = None
-
-
-class PodSchedulingGate(Model):
-    name: str = required("")
-
-
-class PodSchedulingGroup(Model):
-    pod_group_name: str | None = None
-
-
-class Sysctl(Model):
-    name: str = required("")
-    value: str = required("")
-
-
-class PodSecurityContext(Model):
-    se_linux_options: SELinuxOptions | None = None
-    seccomp_profile: SeccompProfile | None = None
-    app_armor_profile: AppArmorProfile | None = None
-    supplemental_groups_policy: str | None = None
-    se_linux_change_policy: str | None = None
-    run_as_user: int | None = None
-    run_as_non_root: bool | None = None
-    supplemental_groups: list[int] = []
-    fs_group: int | None = None
-    run_as_group: int | None = None
-    sysctls: list[Sysctl] = []
-    windows_options: WindowsSecurityContextOptions | None = None
-    fs_group_change_policy: str | None = None
-
-
-class PodSpec(Model):
-    volumes: Annotated[list[Volume], MergeBy("name", retain_keys=True)] = []
-    node_name: str = ""
-    host_network: bool = False
-    host_pid: bool = msgspec.field(default=False, name="hostPID")
-    host_ipc: bool = msgspec.field(default=False, name="hostIPC")
-    security_context: PodSecurityContext | None = None
-    image_pull_secrets: Annotated[list[LocalObjectReference], MergeBy("name")] = []
-    hostname: str = ""
-    subdomain: str = ""
-    affinity: Affinity | None = None
-    scheduler_name: str = ""
-    containers: Annotated[list[Container], MergeBy("name")] = required_list()
-    init_containers: Annotated[list[Container], MergeBy("name")] = []
-    automount_service_account_token: bool | None = None
-    tolerations: list[Toleration] = []
-    host_aliases: Annotated[list[HostAlias], MergeBy("ip")] = []
-    priority_class_name: str = ""
-    priority: Int32 | None = None
-    dns_config: PodDNSConfig | None = None
-    share_process_namespace: bool | None = None
-    readiness_gates: list[PodReadinessGate] = []
-    runtime_class_name: str | None = None
-    restart_policy: str = ""
-    enable_service_links: bool | None = None
-    preemption_policy: str | None = None
-    overhead: dict[str, Quantity] = {}
-    topology_spread_constraints: Annotated[
-        list[TopologySpreadConstraint], MergeBy("topologyKey", keys=("topologyKey", "whenUnsatisfiable"))
-    ] = []
-    ephemeral_containers: Annotated[list[EphemeralContainer], MergeBy("name")] = []
-    set_hostname_as_fqdn: bool | None = msgspec.field(default=None, name="setHostnameAsFQDN")
-    os: PodOS | None = None
-    host_users: bool | None = None
-    scheduling_gates: Annotated[list[PodSchedulingGate], MergeBy("name")] = []
-    resource_claims: Annotated[list[PodResourceClaim], MergeBy("name", retain_keys=True)] = []
-    termination_grace_period_seconds: int | None = None
-    resources: ResourceRequirements | None = None
-    hostname_override: str | None = None
-    scheduling_group: PodSchedulingGroup | None = None
-    active_deadline_seconds: int | None = None
-    dns_policy: str = ""
-    node_selector: dict[str, str] = {}
-    service_account_name: str = ""
-    service_account: str = ""
+from master.api.core.podspec import (
+    HostAlias as HostAlias,
+)
+from master.api.core.podspec import (
+    PodDNSConfig as PodDNSConfig,
+)
+from master.api.core.podspec import (
+    PodDNSConfigOption as PodDNSConfigOption,
+)
+from master.api.core.podspec import (
+    PodOS as PodOS,
+)
+from master.api.core.podspec import (
+    PodReadinessGate as PodReadinessGate,
+)
+from master.api.core.podspec import (
+    PodResourceClaim as PodResourceClaim,
+)
+from master.api.core.podspec import (
+    PodSchedulingGate as PodSchedulingGate,
+)
+from master.api.core.podspec import (
+    PodSchedulingGroup as PodSchedulingGroup,
+)
+from master.api.core.podspec import (
+    PodSecurityContext as PodSecurityContext,
+)
+from master.api.core.podspec import (
+    PodSpec as PodSpec,
+)
+from master.api.core.podspec import (
+    PodTemplateSpec as PodTemplateSpec,
+)
+from master.api.core.podspec import (
+    Sysctl as Sysctl,
+)
+from master.api.core.podtemplate import PodTemplate as PodTemplate
+from master.api.meta import Object
+from master.api.model import MergeBy, Model, Quantity, Time, required, required_list
+from master.api.resource import CONNECT_VERBS, PROXY_VERBS, STATUS_VERBS, ResourceInfo, Subresource, status_of
+from master.api.strategy import Strategy
 
 
 class HostIP(Model):
@@ -186,10 +106,28 @@ class Pod(Object):
     status: PodStatus = msgspec.field(default_factory=PodStatus)
 
 
-class PodTemplateSpec(Model):
-    metadata: ObjectMeta = msgspec.field(default_factory=ObjectMeta)
-    spec: PodSpec = msgspec.field(default_factory=PodSpec)
-
-
-class PodTemplate(Object):
-    template: PodTemplateSpec = msgspec.field(default_factory=PodTemplateSpec)
+RESOURCES = (
+    ResourceInfo(
+        group="",
+        version="v1",
+        kind="Pod",
+        plural="pods",
+        singular="pod",
+        short_names=("po",),
+        categories=("all",),
+        struct=Pod,
+        subresources={
+            "attach": Subresource("", "", "PodAttachOptions", CONNECT_VERBS),
+            "binding": Subresource("", "", "Binding", ("create",)),
+            "ephemeralcontainers": Subresource("", "", "Pod", STATUS_VERBS),
+            "eviction": Subresource("policy", "v1", "Eviction", ("create",)),
+            "exec": Subresource("", "", "PodExecOptions", CONNECT_VERBS),
+            "log": Subresource("", "", "Pod", ("get",)),
+            "portforward": Subresource("", "", "PodPortForwardOptions", CONNECT_VERBS),
+            "proxy": Subresource("", "", "PodProxyOptions", PROXY_VERBS),
+            "resize": Subresource("", "", "Pod", STATUS_VERBS),
+            "status": status_of("Pod"),
+        },
+        strategy=Strategy(has_generation=True, has_status=True, graceful_delete=True, delete_returns_object=True),
+    ),
+)

@@ -7,6 +7,8 @@ import msgspec
 from master.api.core.pod import PodTemplateSpec
 from master.api.meta import Object
 from master.api.model import Int32, MergeBy, Model, Time, required
+from master.api.resource import SCALE, ResourceInfo, status_of
+from master.api.strategy import Strategy
 
 
 class ReplicationControllerSpec(Model):
@@ -36,3 +38,19 @@ class ReplicationControllerStatus(Model):
 class ReplicationController(Object):
     spec: ReplicationControllerSpec = msgspec.field(default_factory=ReplicationControllerSpec)
     status: ReplicationControllerStatus = msgspec.field(default_factory=ReplicationControllerStatus)
+
+
+RESOURCES = (
+    ResourceInfo(
+        group="",
+        version="v1",
+        kind="ReplicationController",
+        plural="replicationcontrollers",
+        singular="replicationcontroller",
+        short_names=("rc",),
+        categories=("all",),
+        struct=ReplicationController,
+        subresources={"scale": SCALE, "status": status_of("ReplicationController")},
+        strategy=Strategy(has_generation=True, has_status=True, default_propagation="Orphan"),
+    ),
+)

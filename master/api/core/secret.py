@@ -1,6 +1,7 @@
 """core.secret types of the Kubernetes API (1.36)."""
 
 from master.api.meta import Object
+from master.api.resource import ResourceInfo
 
 
 class Secret(Object):
@@ -8,3 +9,15 @@ class Secret(Object):
     type: str = ""
     string_data: dict[str, str] = {}
     immutable: bool | None = None
+
+
+RESOURCES = (
+    ResourceInfo(
+        group="",
+        version="v1",
+        kind="Secret",
+        plural="secrets",
+        singular="secret",
+        struct=Secret,
+    ),
+)

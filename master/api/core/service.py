@@ -6,6 +6,8 @@ import msgspec
 
 from master.api.meta import Condition, Object
 from master.api.model import Int32, IntOrString, MergeBy, Model, required
+from master.api.resource import PROXY_VERBS, ResourceInfo, Subresource, status_of
+from master.api.strategy import Strategy
 
 
 class ServicePort(Model):
@@ -73,3 +75,19 @@ class ServiceStatus(Model):
 class Service(Object):
     spec: ServiceSpec = msgspec.field(default_factory=ServiceSpec)
     status: ServiceStatus = msgspec.field(default_factory=ServiceStatus)
+
+
+RESOURCES = (
+    ResourceInfo(
+        group="",
+        version="v1",
+        kind="Service",
+        plural="services",
+        singular="service",
+        short_names=("svc",),
+        categories=("all",),
+        struct=Service,
+        subresources={"proxy": Subresource("", "", "ServiceProxyOptions", PROXY_VERBS), "status": status_of("Service")},
+        strategy=Strategy(has_status=True, allow_create_on_update=True, delete_returns_object=True),
+    ),
+)

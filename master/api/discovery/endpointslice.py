@@ -7,6 +7,8 @@ import msgspec
 from master.api.core.references import ObjectReference
 from master.api.meta import Object
 from master.api.model import SET, Int32, Model, required, required_list
+from master.api.resource import ResourceInfo
+from master.api.strategy import Strategy
 
 
 class EndpointConditions(Model):
@@ -50,3 +52,16 @@ class EndpointSlice(Object):
     endpoints: list[Endpoint] = []
     ports: list[EndpointPort] = []
     address_type: str = required("")
+
+
+RESOURCES = (
+    ResourceInfo(
+        group="discovery.k8s.io",
+        version="v1",
+        kind="EndpointSlice",
+        plural="endpointslices",
+        singular="endpointslice",
+        struct=EndpointSlice,
+        strategy=Strategy(has_generation=True),
+    ),
+)
