@@ -1,0 +1,1 @@
+"""Cluster DNS on every node: records out of Services and EndpointSlices, answered by a pure wire responder."""
