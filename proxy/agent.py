@@ -51,6 +51,7 @@ class ProxyAgent:
         self._worker = ThreadPoolExecutor(1, "rules")
         self._wanted_full = True
         self._last_full_at = 0.0
+        self._known = asyncio.Event()
         self.syncs = 0
         self._zone = ClusterZone(dns.domain, dns.address) if dns else None
         self._dns = DnsServer(dns, self._zone) if dns and self._zone else None
@@ -65,9 +66,10 @@ class ProxyAgent:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._services.run())
                 group.create_task(self._slices.run())
-                if self._dns:
-                    group.create_task(self._dns.run())
                 group.create_task(self._follow(changes))
+                if self._dns:
+                    await self._known.wait()  # an early answer would say that nothing exists
+                    group.create_task(self._dns.run())
         finally:
             self._worker.shutdown(wait=True)
 
@@ -79,6 +81,7 @@ class ProxyAgent:
         while True:
             keys = await changes.take(timeout_s=DRIFT_CHECK_S)
             has_changed = self._take_in(keys)
+            self._known.set()
             try:
                 await self._sync(has_changed)
             except (iptc.IPTCError, OSError, LockTimeout) as error:

@@ -28,7 +28,8 @@ class ServiceState:
 
     def refresh(self, keys: Iterable[str], service_of: ServiceLookup, slices_of: SlicesLookup) -> bool:
         """Recompute the services named; returns whether any rule may differ."""
-        return any([self._refresh(key, service_of(key), slices_of(key)) for key in keys])
+        changed = [self._refresh(key, service_of(key), slices_of(key)) for key in keys]
+        return any(changed)
 
     def mappings(self) -> list[PortMapping]:
         return [mapping for key in sorted(self._mappings) for mapping in self._mappings[key]]
