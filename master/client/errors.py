@@ -2,25 +2,9 @@
 
 import msgspec
 
-from master.api.meta import Status, StatusDetails
-from master.api.status import ApiError, OutcomeUnknown
+from master.api.meta import Status
+from master.api.status import ApiError, OutcomeUnknown, ServiceUnavailable
 
-REASONS = {
-    400: "BadRequest",
-    401: "Unauthorized",
-    403: "Forbidden",
-    404: "NotFound",
-    405: "MethodNotAllowed",
-    406: "NotAcceptable",
-    409: "Conflict",
-    410: "Expired",
-    413: "RequestEntityTooLarge",
-    415: "UnsupportedMediaType",
-    422: "Invalid",
-    429: "TooManyRequests",
-    503: "ServiceUnavailable",
-    504: "Timeout",
-}
 MAX_TEXT = 1024
 """Of a body that is no Status only this much is shown: it may be a proxy's whole error page."""
 
@@ -35,42 +19,22 @@ def status_error(code: int, body: bytes) -> ApiError:
         status = Status()
     if status.kind != "Status":
         text = body[:MAX_TEXT].decode(errors="replace").strip()
-        status = _failure(code, REASONS.get(code, "InternalError"), text or f"the server answered {code}")
+        status = Status(kind="Status", code=code, message=text or f"the server answered {code}")
+        error = ApiError.from_status(status)
+        error.reason = type(error).reason
+        return error
     return ApiError.from_status(status)
 
 
-def unreachable(url: str, error: Exception) -> ApiError:
+def unreachable(url: str, error: Exception) -> ServiceUnavailable:
     """No answer, and certainly nothing was changed."""
-    return ApiError.from_status(_failure(503, "ServiceUnavailable", f"{url}: {describe(error)}"))
+    return ServiceUnavailable(f"{url}: {describe(error)}")
 
 
-def outcome_unknown(method: str, path: str, url: str, error: Exception) -> OutcomeUnknown:
-    """The request was sent and no answer came: it may or may not have been carried out."""
-    message = f"{method} {path} was sent to {url}, which gave no answer ({describe(error)}); it may have been done"
-    return OutcomeUnknown(_failure(504, "Timeout", message))
-
-
-def is_certain(error: ApiError) -> bool:
-    """Whether a refused write was certainly not carried out."""
-    return not isinstance(error, OutcomeUnknown)
-
-
-def retry_after_s(error: ApiError) -> float:
-    """The pause that the server asked for."""
-    return error.status.details.retry_after_seconds if error.status.details else 0.0
+def outcome_unknown(method: str, path: str, detail: str) -> OutcomeUnknown:
+    """The request was sent and its outcome is not known: it may or may not have been carried out."""
+    return OutcomeUnknown(f"{method} {path} may or may not have been done: {detail}")
 
 
 def describe(error: Exception) -> str:
     return str(error) or type(error).__name__
-
-
-def _failure(code: int, reason: str, message: str) -> Status:
-    return Status(
-        api_version="v1",
-        kind="Status",
-        status="Failure",
-        code=code,
-        reason=reason,
-        message=message,
-        details=StatusDetails(),
-    )

@@ -6,10 +6,13 @@ therefore never miss a change, though they may see several folded into one.
 """
 
 import asyncio
+import builtins
 import logging
 import random
 from collections.abc import Callable
 from typing import Generic, TypeVar
+
+import msgspec
 
 from master.api.meta import Object
 from master.api.scheme import SCHEME
@@ -53,7 +56,7 @@ class Informer(Generic[T]):
         self._field_selector = field_selector
         self._rng = rng or random.Random()
         self._store: ObjectStore[T] = ObjectStore()
-        self._handlers: list[Callable[[Delta[T]], None]] = []
+        self._handlers: builtins.list[Callable[[Delta[T]], None]] = []
         self._synced = asyncio.Event()
 
     def add_index(self, name: str, function: IndexFunction[T]) -> None:
@@ -75,10 +78,10 @@ class Informer(Generic[T]):
     def get(self, key: str) -> T | None:
         return self._store.get(key)
 
-    def list(self, namespace: str = "", selector: Selector | None = None) -> list[T]:
-        return self._store.list(namespace, selector)
+    def list(self, namespace: str = "", selector: Selector | None = None) -> builtins.list[T]:
+        return self._store.select(namespace, selector)
 
-    def by_index(self, name: str, value: str) -> list[T]:
+    def by_index(self, name: str, value: str) -> builtins.list[T]:
         return self._store.by_index(name, value)
 
     def __len__(self) -> int:
@@ -97,8 +100,8 @@ class Informer(Generic[T]):
             except Expired:
                 log.info("%s: version %s is gone, listing again", self._name, self.resource_version)
                 self.resource_version = ""
-            except (ApiError, OSError, ValueError) as error:
-                # ValueError: an answer that cannot be decoded. It may be one bad server out of three.
+            except (ApiError, OSError, ValueError, msgspec.MsgspecError) as error:
+                # The last two: an answer that cannot be decoded. It may be one bad server out of three.
                 log.warning("%s: %s", self._name, error)
             await asyncio.sleep(backoff.next_s())
 
@@ -129,7 +132,7 @@ class Informer(Generic[T]):
 
     def _take_in(self, event: WatchEvent[T]) -> None:
         obj = event.object
-        deltas: list[Delta[T]] = []
+        deltas: builtins.list[Delta[T]] = []
         if event.type == DELETED:
             deltas = self._store.remove(object_key(obj), obj)
         elif event.type != BOOKMARK:

@@ -57,7 +57,7 @@ class ObjectStore(Generic[T]):
     def by_index(self, name: str, value: str) -> list[T]:
         return list(self._indexes[name].get(value, {}).values())
 
-    def list(self, namespace: str = "", selector: Selector | None = None) -> list[T]:
+    def select(self, namespace: str = "", selector: Selector | None = None) -> list[T]:
         found = self.by_index("namespace", namespace) if namespace else list(self._objects.values())
         if selector is None:
             return found

@@ -14,7 +14,7 @@ import msgspec
 from master.api.status import ApiError
 from master.client.backoff import Backoff
 from master.client.connections import CONNECT_TIMEOUT_S, Connections, Params
-from master.client.errors import is_certain, outcome_unknown, retry_after_s, status_error, unreachable
+from master.client.errors import describe, outcome_unknown, status_error, unreachable
 
 REQUEST_TIMEOUT_S = 10.0
 RETRY_BUDGET_S = 5.0
@@ -63,13 +63,16 @@ class Transport:
                 except _TryElsewhere as again:
                     failure = again.failure
             assert failure is not None, "there is at least one server"
-            pause_s = max(pauses.next_s(), retry_after_s(failure))
+            pause_s = max(pauses.next_s(), float(failure.retry_after_s))
             if clock() + pause_s > deadline_s:
                 raise failure
             await asyncio.sleep(pause_s)
 
     async def _attempt(self, index: int, request: Request) -> Answer:
         url = self._connections.url(index)
+        # One turn of the loop lets a connection that its server has closed leave the pool; a write into it would be
+        # of unknown outcome for no good reason.
+        await asyncio.sleep(0)
         timeout = aiohttp.ClientTimeout(total=request.timeout_s, sock_connect=min(CONNECT_TIMEOUT_S, request.timeout_s))
         try:
             async with self._connections.session().request(
@@ -88,21 +91,23 @@ class Transport:
             self._connections.failed(index, error)
             if request.method in READS:
                 raise _TryElsewhere(unreachable(url, error)) from error
-            raise outcome_unknown(request.method, request.path, url, error) from error
-        return self._judge(index, request.method, response, content)
+            raise outcome_unknown(request.method, request.path, f"{url}: {describe(error)}") from error
+        return self._judge(index, request, response, content)
 
-    def _judge(self, index: int, method: str, response: aiohttp.ClientResponse, content: bytes) -> Answer:
+    def _judge(self, index: int, request: Request, response: aiohttp.ClientResponse, content: bytes) -> Answer:
         if response.status < 400:
             self._connections.worked(index)
             return Answer(response.status, content, response.headers)
         error = status_error(response.status, content)
-        if response.status == 503 and is_certain(error):
+        if response.status == 503:
             self._connections.failed(index, error)
             raise _TryElsewhere(error)
         if response.status == 429 and "Retry-After" in response.headers:
             raise _TryElsewhere(error)
-        if response.status >= 500 and method in READS:
+        if response.status >= 500 and request.method in READS:
             raise _TryElsewhere(error)
+        if response.status == 504:  # the server lost sight of the write while the store decided
+            raise outcome_unknown(request.method, request.path, error.message) from error
         self._connections.worked(index)
         raise error
 

@@ -66,13 +66,13 @@ class TinyServer:
     def hang(self) -> None:
         self.awake.clear()
 
-    async def start(self) -> None:
+    async def start(self, port: int = 0) -> None:
         app = web.Application(middlewares=[self._gate])
         app.router.add_route("GET", "/livez", self._livez)
         app.router.add_route("*", "/{path:.*}", self._dispatch)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        site = web.TCPSite(self._runner, "127.0.0.1", port)
         await site.start()
         self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
 
@@ -206,5 +206,5 @@ async def tiny_servers(count: int = 1) -> AsyncIterator[list[TinyServer]]:
 async def eventually(condition: Any, *, within_s: float = 5.0) -> None:
     """Wait until `condition()` is true; the look repeats with the loop's turns, bounded by the deadline."""
     async with asyncio.timeout(within_s):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - the conditions of these tests have no one event
             await asyncio.sleep(0.005)
