@@ -5,6 +5,7 @@
 
 import contextlib
 import ctypes
+import itertools
 import os
 import socket
 import subprocess
@@ -25,6 +26,7 @@ PODS = {"pod1": "10.91.1.11", "pod2": "10.91.1.12", "pod3": "10.91.1.13"}
 CLUSTER_IP = "10.96.0.50"
 PORT, TARGET_PORT, NODE_PORT = 80, 8080, 30080
 CONNECT_TIMEOUT_S = 3.0
+_NUMBERS = itertools.count(1)
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -92,7 +94,7 @@ def wait_until(condition: Callable[[], bool], timeout_s: float = 10.0, what: str
 
 class Lab:
     def __init__(self) -> None:
-        self.prefix = f"tpx{os.getpid() % 100_000}"
+        self.prefix = f"tpx{os.getpid()}x{next(_NUMBERS)}"
         self._sockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
 
