@@ -1,0 +1,20 @@
+"""The number behind a pod's priority class. There are no PriorityClasses yet: the system's two are known, others are 0."""
+
+from master.api.core.pod import Pod
+from master.api.status import Forbidden
+from master.apiserver.admission.attributes import Attributes
+
+SYSTEM_CLASSES = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
+PREEMPT = "PreemptLowerPriority"
+
+
+class Priority:
+    async def admit(self, attributes: Attributes) -> None:
+        if attributes.operation != "CREATE" or attributes.subresource or not isinstance(attributes.new, Pod):
+            return
+        spec = attributes.new.spec
+        if spec.priority_class_name and spec.priority_class_name not in SYSTEM_CLASSES:
+            why = f"no PriorityClass with name {spec.priority_class_name} was found"
+            raise Forbidden.of(attributes.info, attributes.name, why)
+        spec.priority = SYSTEM_CLASSES.get(spec.priority_class_name, 0)
+        spec.preemption_policy = spec.preemption_policy or PREEMPT
