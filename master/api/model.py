@@ -10,14 +10,29 @@ from typing import Annotated, Any
 import msgspec
 
 Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
-Quantity = str | int | float
+
+
+class Scalar(msgspec.Struct, frozen=True):
+    """Marks a text whose content has rules of its own; `wire/shape.py` checks them in the bodies of clients."""
+
+    name: str
+
+
+QUANTITY = Scalar("quantity")
+TIME = Scalar("time")
+MICRO_TIME = Scalar("microTime")
+BYTES = Scalar("bytes")
+
+Quantity = Annotated[str | int | float, QUANTITY]
 """A resource amount such as `100m` or `1Gi`; clients may send plain numbers. `quantity.py` has the arithmetic."""
 IntOrString = int | str
 """A count or a percentage/name: `3`, `"25%"`, `"http"`."""
-Time = str
+Time = Annotated[str, TIME]
 """RFC 3339 in UTC with seconds, `2026-01-02T15:04:05Z`."""
-MicroTime = str
+MicroTime = Annotated[str, MICRO_TIME]
 """RFC 3339 in UTC with six fractional digits."""
+Bytes = Annotated[str, BYTES]
+"""Base64 text."""
 
 
 class Model(msgspec.Struct, kw_only=True, rename="camel", omit_defaults=True):

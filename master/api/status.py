@@ -72,6 +72,11 @@ class FieldError(msgspec.Struct, frozen=True):
         return cls("Invalid", field, value, detail)
 
     @classmethod
+    def invalid_each(cls, field: str, value: object, faults: Sequence[str]) -> list[Self]:
+        """One error for every fault found in a value."""
+        return [cls("Invalid", field, value, fault) for fault in faults]
+
+    @classmethod
     def not_supported(cls, field: str, value: object, supported: Sequence[str]) -> Self:
         listed = ", ".join(_shown(choice) for choice in supported)
         return cls("NotSupported", field, value, f"supported values: {listed}" if supported else "")

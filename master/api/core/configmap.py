@@ -1,12 +1,13 @@
 """core.configmap types of the Kubernetes API (1.36)."""
 
 from master.api.meta import Object
+from master.api.model import Bytes
 from master.api.resource import ResourceInfo
 
 
 class ConfigMap(Object):
     data: dict[str, str] = {}
-    binary_data: dict[str, str] = {}
+    binary_data: dict[str, Bytes] = {}
     immutable: bool | None = None
 
 

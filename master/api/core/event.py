@@ -4,7 +4,7 @@ import msgspec
 
 from master.api.core.references import ObjectReference
 from master.api.meta import Object
-from master.api.model import Int32, MicroTime, Model, Time
+from master.api.model import Int32, MicroTime, Model, Time, required
 from master.api.resource import ResourceInfo
 from master.api.strategy import Strategy
 
@@ -20,18 +20,18 @@ class EventSource(Model):
 
 
 class Event(Object):
-    event_time: MicroTime | None = None
+    event_time: MicroTime | None = required(None)
     series: EventSeries | None = None
     action: str = ""
     related: ObjectReference | None = None
-    reporting_component: str = ""
-    reporting_instance: str = ""
+    reporting_component: str = required("")
+    reporting_instance: str = required("")
     involved_object: ObjectReference = msgspec.field(default_factory=ObjectReference)
     reason: str = ""
     message: str = ""
     source: EventSource = msgspec.field(default_factory=EventSource)
-    first_timestamp: Time | None = None
-    last_timestamp: Time | None = None
+    first_timestamp: Time | None = required(None)
+    last_timestamp: Time | None = required(None)
     count: Int32 = 0
     type: str = ""
 
