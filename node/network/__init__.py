@@ -1,0 +1,1 @@
+"""Pod networks behind one seam: `base.py` is the contract, `bridge.py` is built in, `cni.py` runs CNI plugins."""
