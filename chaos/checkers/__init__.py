@@ -1,0 +1,1 @@
+"""Checkers: pure judges over histories."""

@@ -1,0 +1,1 @@
+"""Faults: named objects that are armed, disarmed and described."""

@@ -1,0 +1,1 @@
+"""Load that remembers every call and answer in a history."""
