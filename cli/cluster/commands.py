@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import msgspec
 import typer
@@ -11,13 +11,12 @@ from rich.console import Console
 
 from cli.cluster import certificates, check, tables
 from cli.cluster import report as reports
+from cli.cluster.chaos_commands import chaos_app
 from cli.cluster.layout import API_PORT, DEFAULT_NAME, Layout, load
+from cli.cluster.options import CLUSTER, OUTPUT, fail, load_layout
 from cli.cluster.progress import Progress
 from cli.cluster.supervisor import run_host
 from cli.cluster.up import SAMPLE_NAMESPACE, UpError, down, show_kubectl_hint, up
-
-CLUSTER = Annotated[str, typer.Option("--cluster", envvar="TIMONIER_CLUSTER", help="Name of the local cluster.")]
-OUTPUT = Annotated[str, typer.Option("-o", "--output", help="table or json.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -31,25 +30,7 @@ def register(app: typer.Typer) -> None:
         group = typer.Typer(help=f"Processes of one {role}.", no_args_is_help=True)
         group.command("run", help=f"Run the processes of a {role} under supervision, in the foreground.")(run_command)
         app.add_typer(group, name=role)
-    from cli.cluster.chaos_commands import chaos_app
-
     app.add_typer(chaos_app, name="chaos")
-
-
-def fail(message: str) -> NoReturn:
-    """Prints the error and ends with exit code 1."""
-    print(f"error: {message}", file=sys.stderr)
-    raise typer.Exit(1)
-
-
-def load_layout(name: str) -> Layout:
-    """The layout of an existing cluster, or a clear error."""
-    try:
-        return load(name)
-    except FileNotFoundError:
-        fail(f"there is no cluster {name!r}; `timonier up` makes one")
-    except (msgspec.DecodeError, ValueError) as error:
-        fail(f"the saved layout of cluster {name!r} cannot be read: {error}")
 
 
 def up_command(

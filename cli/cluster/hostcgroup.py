@@ -25,19 +25,6 @@ def enter(cgroup: str) -> None:
         (leaf / "cgroup.procs").write_text("0")
 
 
-def pids(cgroup: str) -> set[int]:
-    """Every process below the group, over all hierarchies."""
-    found: set[int] = set()
-    for hierarchy in hierarchies():
-        for folder, _, files in os.walk(hierarchy / cgroup.lstrip("/")):
-            if "cgroup.procs" in files:
-                try:
-                    found |= {int(line) for line in Path(folder, "cgroup.procs").read_text().split()}
-                except OSError:  # a group that vanished while we walked
-                    continue
-    return found
-
-
 def remove(cgroup: str) -> list[str]:
     """Removes the empty groups bottom up, in every hierarchy of the machine; returns those that stayed."""
     stayed = []

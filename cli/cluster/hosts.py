@@ -16,12 +16,12 @@ from pathlib import Path
 
 import msgspec
 
+from chaos import cgroups
 from cli.cluster import fabric, hostcgroup, hostspec
 from cli.cluster.layout import Host, Layout
 from cli.cluster.supervisor import SupervisorState, read_state
 
 STOP_TIMEOUT_S = 20.0
-KILL_TIMEOUT_S = 20.0
 POLL_S = 0.02
 GATEWAY = "gateway"
 UMOUNT_TIMEOUT_S = 30
@@ -59,8 +59,7 @@ def power_on(layout: Layout, name: str) -> bool:
     """Starts a host's supervisor; False when it runs already."""
     if is_running(layout, name):
         return False
-    if hostcgroup.pids(layout.cgroup(name)):  # what a killed supervisor left behind
-        power_off(layout, name)
+    power_off(layout, name)  # whatever a crash or a power cut left: processes, mounts, sockets, addresses
     if name != GATEWAY:
         fabric.create(layout)
         fabric.plug(layout, layout.host(name))
@@ -93,7 +92,7 @@ def is_running(layout: Layout, name: str) -> bool:
 def state_of(layout: Layout, name: str) -> SupervisorState | None:
     """The supervisor's state, if that supervisor is still alive."""
     state = read_state(layout.run(name))
-    if state is None or state.pid not in hostcgroup.pids(layout.cgroup(name)):
+    if state is None or state.pid not in cgroups.pids(layout.cgroup(name)):
         return None
     return state
 
@@ -113,61 +112,11 @@ def shut_down(layout: Layout, names: Iterable[str]) -> None:
 
 def power_off(layout: Layout, name: str) -> None:
     """Cuts a host's power: every process and container ends at once, its network and /run are gone."""
-    kill_all(layout.cgroup(name))
+    cgroups.kill(layout.cgroup(name))
     unmount_below(layout.host_dir(name))
     shutil.rmtree(layout.run(name), ignore_errors=True)
     if name != GATEWAY:
         fabric.unplug(layout, layout.host(name))
-
-
-def kill_all(cgroup: str) -> None:
-    """SIGKILL to everything in the group, frozen or not, until it is empty."""
-    thaw(cgroup)
-    unified = [h / cgroup.lstrip("/") for h in hostcgroup.hierarchies() if (h / "cgroup.controllers").exists()]
-    deadline = time.monotonic() + KILL_TIMEOUT_S
-    while left := hostcgroup.pids(cgroup):
-        for group in unified:
-            with contextlib.suppress(OSError):
-                (group / "cgroup.kill").write_text("1")
-        for pid in left:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"processes {sorted(left)} of {cgroup} do not die")
-        time.sleep(POLL_S)
-
-
-def freeze(cgroup: str) -> None:
-    """Pauses everything in the group (v1 freezer, or cgroup.freeze)."""
-    _set_frozen(cgroup, True)
-
-
-def thaw(cgroup: str) -> None:
-    _set_frozen(cgroup, False)
-
-
-def is_frozen(cgroup: str) -> bool:
-    for hierarchy in hostcgroup.hierarchies():
-        group = hierarchy / cgroup.lstrip("/")
-        with contextlib.suppress(OSError):
-            if (group / "freezer.state").read_text().strip() in ("FROZEN", "FREEZING"):
-                return True
-        with contextlib.suppress(OSError):
-            if hierarchy == hostcgroup.CGROUP_ROOT and (group / "cgroup.freeze").read_text().strip() == "1":
-                return True
-    return False
-
-
-def _set_frozen(cgroup: str, frozen: bool) -> None:
-    for hierarchy in hostcgroup.hierarchies():
-        group = hierarchy / cgroup.lstrip("/")
-        if (group / "freezer.state").exists():
-            (group / "freezer.state").write_text("FROZEN" if frozen else "THAWED")
-            return
-    for hierarchy in hostcgroup.hierarchies():
-        group = hierarchy / cgroup.lstrip("/")
-        if (group / "cgroup.freeze").exists():
-            (group / "cgroup.freeze").write_text("1" if frozen else "0")
 
 
 def mounts_below(folder: Path) -> list[str]:

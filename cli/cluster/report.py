@@ -10,17 +10,18 @@ from collections.abc import Sequence
 
 import aiohttp
 import msgspec
-from master.api.status import ApiError
-from raftstore.client import StoreClient
-from raftstore.errors import StoreError
 
+from chaos import cgroups
 from cli.cluster import hosts
 from cli.cluster.layout import Host, Layout
 from master.api.coordination.lease import Lease
 from master.api.core.node import Node
 from master.api.core.pod import Pod
+from master.api.status import ApiError
 from master.client.config import ClientConfig
 from master.client.rest import RestClient
+from raftstore.client import StoreClient
+from raftstore.errors import StoreError
 
 PROBE_TIMEOUT_S = 2.0
 LEADERS = {"kube-scheduler": "scheduler", "kube-controller-manager": "controllers"}
@@ -122,7 +123,7 @@ def _power_and_restarts(layout: Layout, host: Host) -> tuple[str, int]:
     if state is None:
         return "off", 0
     restarts = sum(process.restarts for process in state.processes)
-    return ("paused" if hosts.is_frozen(layout.cgroup(host.name)) else "on"), restarts
+    return ("paused" if cgroups.is_frozen(layout.cgroup(host.name)) else "on"), restarts
 
 
 async def _ask_api(layout: Layout, host: Host, report: MasterReport) -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import msgspec
 import yaml
-from master.api.status import ApiError, NotFound
 
+from chaos import cgroups
 from cli.cluster import certificates, check, fabric, hosts, report
 from cli.cluster.images import load_image, write_sample_image
 from cli.cluster.layout import Layout, save
@@ -23,6 +23,7 @@ from master.api.apps.deployment import Deployment
 from master.api.core.node import Node
 from master.api.core.pod import Pod
 from master.api.core.service import Service
+from master.api.status import ApiError, NotFound
 from master.client.rest import RestClient
 
 START_TIMEOUT_S = 60.0
@@ -47,8 +48,6 @@ def up(layout: Layout, progress: Progress, *, sample: bool = True) -> None:
         _configure(layout)
     with progress.step(f"Network: {layout.masters} masters and {layout.nodes} nodes") as step:
         fabric.create(layout)
-        for host in layout.hosts:
-            fabric.plug(layout, host)
         step.note = layout.host_cidr
     with progress.step("Power on"):
         _power_on(layout)
@@ -74,7 +73,7 @@ def _configure(layout: Layout) -> None:
 
 def _power_on(layout: Layout) -> None:
     for name in [hosts.GATEWAY, *(host.name for host in layout.hosts)]:
-        hosts.thaw(layout.cgroup(name))
+        cgroups.thaw(layout.cgroup(name))
         hosts.power_on(layout, name)
 
 

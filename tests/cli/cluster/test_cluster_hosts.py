@@ -9,7 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from cli.cluster import fabric, hostcgroup, hosts
+from chaos import cgroups
+from cli.cluster import fabric, hosts
 from cli.cluster.hostspec import HostSpec, Process
 from cli.cluster.layout import Layout
 
@@ -66,11 +67,11 @@ def test_power_off_ends_everything_even_when_frozen(layout: Layout) -> None:
     assert hosts._wait_until(lambda: started(layout, "node-1"), 20)
     assert not hosts.power_on(layout, "node-1"), "a running host is left alone"
     cgroup = layout.cgroup("node-1")
-    hosts.freeze(cgroup)
-    assert hosts.is_frozen(cgroup)
-    assert hostcgroup.pids(cgroup)
+    cgroups.freeze(cgroup)
+    assert cgroups.is_frozen(cgroup)
+    assert cgroups.pids(cgroup)
     hosts.power_off(layout, "node-1")
-    assert not hostcgroup.pids(cgroup)
+    assert not cgroups.pids(cgroup)
     assert not hosts.is_running(layout, "node-1")
 
 
@@ -84,4 +85,4 @@ def test_a_host_whose_supervisor_was_killed_starts_again(layout: Layout) -> None
     assert hosts._wait_until(lambda: not hosts.is_running(layout, "node-1"), 20)
     assert hosts.power_on(layout, "node-1")
     assert hosts._wait_until(lambda: started(layout, "node-1"), 20)
-    assert state.processes[0].pid not in hostcgroup.pids(layout.cgroup("node-1"))
+    assert state.processes[0].pid not in cgroups.pids(layout.cgroup("node-1"))
