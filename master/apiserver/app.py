@@ -67,6 +67,8 @@ class Exchange:
         request.send = self._note_and_send
 
     async def _note_and_send(self, message: Message) -> None:
+        if self._request.scope["type"] == "websocket" and message["type"].startswith("http."):
+            message["type"] = f"websocket.{message['type']}"  # the answer instead of an upgrade
         if message["type"].endswith(("response.start", "websocket.accept")):
             self._started = True
             self._code = message.get("status", 101)

@@ -50,23 +50,24 @@ async def bootstrap(context: Context) -> None:
     """Try until every object is there."""
     await context.feed.loaded.wait()
     for obj in system_objects(context.config):
-        while not await _ensure(context, obj):
-            await asyncio.sleep(RETRY_S)
+        await _ensure(context, obj)
     context.bootstrapped.set()
     log.info("the system's own objects are there")
 
 
-async def _ensure(context: Context, obj: Object) -> bool:
+async def _ensure(context: Context, obj: Object) -> None:
     info = SCHEME.by_struct(type(obj))
     write = Write(context, info, obj.metadata.namespace, SYSTEM_USER)
-    try:
-        await create(write, _copy_of(obj))
-    except AlreadyExists:
-        return True
-    except ApiError as error:
-        log.warning("cannot create %s %s yet: %s", info.kind, obj.metadata.name, error.message)
-        return False
-    return True
+    while True:
+        try:
+            await create(write, _copy_of(obj))
+        except AlreadyExists:
+            return
+        except ApiError as error:
+            log.warning("cannot create %s %s yet: %s", info.kind, obj.metadata.name, error.message)
+            await asyncio.sleep(RETRY_S)
+        else:
+            return
 
 
 def _copy_of(obj: Object) -> Callable[[], Any]:

@@ -9,6 +9,7 @@ from uuid import UUID
 from master.apiserver.config import ServerConfig
 from master.apiserver.event_leases import EventLeases
 from master.apiserver.feed import Feed
+from master.apiserver.kubelet_client import KubeletClient
 from master.apiserver.storage import ReadIndex, Storage
 from master.apiserver.store import Store
 
@@ -33,6 +34,7 @@ class Context:
     feed: Feed
     read_index: ReadIndex
     event_leases: EventLeases
+    kubelets: KubeletClient
     stopping: bool = False
     bootstrapped: asyncio.Event = field(default_factory=asyncio.Event)
 

@@ -21,8 +21,6 @@ from raftstore.protocol import KeyValue, WatchBatch
 
 log = logging.getLogger("apiserver.feed")
 
-PAGE_KEYS = 2000
-"""Keys per page while loading, so that no single answer of the store grows without bound."""
 RETRY_FIRST_S = 0.2
 RETRY_LAST_S = 5.0
 WAIT_LIMIT_S = 3.0
@@ -84,14 +82,9 @@ class Feed:
             delay_s = min(delay_s * 2, RETRY_LAST_S)
 
     async def _load(self) -> None:
-        page = await self._client.range(REGISTRY, limit=PAGE_KEYS)
-        revision, pairs = page.revision, list(page.kvs)
-        while page.more:
-            start = page.kvs[-1].key + "\0"
-            page = await self._client.range(REGISTRY, revision=revision, limit=PAGE_KEYS, start_key=start)
-            pairs += page.kvs
-        self._install(pairs, revision)
-        log.info("loaded %d keys at revision %d", len(pairs), revision)
+        found = await self._client.range(REGISTRY)
+        self._install(found.kvs, found.revision)
+        log.info("loaded %d keys at revision %d", len(found.kvs), found.revision)
 
     def _install(self, pairs: list[KeyValue], revision: int) -> None:
         objects: dict[str, list[tuple[str, int, bytes]]] = {prefix: [] for prefix in self._by_prefix}
@@ -108,7 +101,7 @@ class Feed:
         self.loaded.set()
 
     async def _follow(self) -> None:
-        async for batch in self._client.watch("", start_revision=self.revision + 1):
+        async for batch in self._client.watch("", start_revision=self.revision + 1, with_previous=False):
             self.following = True
             self.apply(batch)
 

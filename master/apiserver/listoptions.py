@@ -14,7 +14,7 @@ from master.apiserver.request import Request
 EXACT, NOT_OLDER = "Exact", "NotOlderThan"
 MATCH_FIELD = "resourceVersionMatch"
 PAGE_LIMIT = 10_000
-"""Objects in one page when a client asks for pages; more are cut to this (etcd's pager upstream doubles up to 10,000)."""
+"""Objects in one page when a client asks for pages; more are cut to this (client-go's pager asks for 500)."""
 
 
 class Continue(msgspec.Struct, frozen=True):

@@ -50,7 +50,7 @@ class Request:
     def flag(self, name: str) -> bool:
         """A boolean parameter; present without a value counts as true, as Go's decoder has it."""
         values = self.query.get(name)
-        return bool(values) and (values[0] == "" or values[0] in TRUE_WORDS)
+        return values is not None and (values[0] == "" or values[0] in TRUE_WORDS)
 
     def header(self, name: bytes) -> str:
         return self.headers.get(name, b"").decode("latin-1")
@@ -88,7 +88,7 @@ def parse_target(segments: list[str]) -> Target | None:
     namespace = ""
     if rest[0] == "namespaces" and len(rest) >= 3 and not (group == "" and rest[2] in ("status", "finalize")):
         namespace, rest = rest[1], rest[2:]
-    resource, name, subresource = rest[0], *(rest[1:3] + ["", ""])[:2]
+    resource, name, subresource = rest[0], *[*rest[1:3], "", ""][:2]
     info = SCHEME.by_resource(group, version, resource)
     if info is not None and info.namespaced and name and not namespace:
         info = None

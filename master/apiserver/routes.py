@@ -59,4 +59,6 @@ def handler_of(target: Target, info: ResourceInfo, verb: str) -> Handler | None:
         return SUBRESOURCES.get(target.subresource, {}).get(verb)
     if verb not in info.verbs:
         return None
+    if info.kind == "Binding":
+        return subresources.bind
     return (OBJECT if target.name else COLLECTION).get(verb)

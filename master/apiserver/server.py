@@ -21,6 +21,7 @@ from master.apiserver.context import Context, Env
 from master.apiserver.event_leases import EventLeases
 from master.apiserver.feed import Feed
 from master.apiserver.housekeeping import compact_history
+from master.apiserver.kubelet_client import KubeletClient
 from master.apiserver.presence import hold_lease, reconcile_endpoints
 from master.apiserver.protocol import ApiProtocol
 from master.apiserver.storage import ReadIndex, Storage
@@ -54,6 +55,7 @@ def build_context(config: ServerConfig, store: Store) -> Context:
         feed=Feed(store, SCHEME.all()),
         read_index=ReadIndex(store),
         event_leases=EventLeases(store, config.event_ttl_s, time.monotonic),
+        kubelets=KubeletClient(config.kubelet_client),
     )
 
 
@@ -126,6 +128,7 @@ class ApiServer:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await self._context.kubelets.close()
             await self._context.store.close()
 
     def stop(self) -> None:

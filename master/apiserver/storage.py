@@ -91,7 +91,8 @@ class Storage:
             result = await self._client.txn(transaction.compares, [*transaction.writes], [*reads], fence=fence)
         if result.succeeded:
             return Committed(result.revision)
-        return Refused(dict(zip(transaction.watched, result.results, strict=True)), result.revision)
+        found = (kv if isinstance(kv, KeyValue) else None for kv in result.results)
+        return Refused(dict(zip(transaction.watched, found, strict=True)), result.revision)
 
 
 class ReadIndex:

@@ -3,7 +3,7 @@
 Tests put a store in memory in its place.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 from raftstore.protocol import Compare, Fence, Operation, RangeResult, TxnResult, WatchBatch
@@ -16,16 +16,16 @@ class Store(Protocol):
 
     async def txn(
         self,
-        compares: list[Compare],
-        success: list[Operation],
-        failure: list[Operation] = ...,
+        compares: Sequence[Compare],
+        success: Sequence[Operation],
+        failure: Sequence[Operation] = (),
         *,
         fence: Fence | None = None,
     ) -> TxnResult: ...
 
     async def current_revision(self) -> int: ...
 
-    def watch(self, prefix: str, *, start_revision: int) -> AsyncIterator[WatchBatch]: ...
+    def watch(self, prefix: str, *, start_revision: int, with_previous: bool = True) -> AsyncIterator[WatchBatch]: ...
 
     async def lease_grant(self, ttl_s: float) -> int: ...
 

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from master.api.core.container import Container
 from master.api.core.pod import Pod
 from master.api.core.pod import PodStatus as PodStatusType
-from master.api.quantity import Quantity, parse_quantity
+from master.api.model import Quantity
+from master.api.quantity import parse_quantity
 from master.apiserver.admission.attributes import Attributes
 
 GUARANTEED, BURSTABLE, BEST_EFFORT = "Guaranteed", "Burstable", "BestEffort"
@@ -22,7 +23,7 @@ class PodStatus:
 
 
 def quality_of_service(containers: Iterable[Container]) -> str:
-    """Guaranteed: every container limits CPU and memory and asks for just that; BestEffort: nobody asks for anything."""
+    """Guaranteed: every container limits CPU and memory and asks for no less; BestEffort: nobody asks for anything."""
     anything, guaranteed = False, True
     for container in containers:
         resources = container.resources

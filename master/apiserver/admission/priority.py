@@ -1,4 +1,4 @@
-"""The number behind a pod's priority class. There are no PriorityClasses yet: the system's two are known, others are 0."""
+"""The number behind a pod's priority class. The system's two classes are known, all else is 0."""
 
 from master.api.core.pod import Pod
 from master.api.status import Forbidden

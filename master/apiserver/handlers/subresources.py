@@ -1,5 +1,7 @@
 """Subresources with a body of their own kind: scale, binding, eviction, finalize."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -29,7 +31,6 @@ from master.apiserver.responses import Response, shaped
 from master.apiserver.writeoptions import check_options, decode_object, read_body
 
 CREATED = b'{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Success","code":201}'
-SCALE = SCHEME.by_kind("autoscaling", "v1", "Scale")
 
 
 def scale_of(info: ResourceInfo, entry: Entry) -> Scale:
@@ -49,9 +50,12 @@ def scale_of(info: ResourceInfo, entry: Entry) -> Scale:
     return Scale(metadata=metadata, spec=ScaleSpec(replicas=replicas), status=status)
 
 
+def _scale_info() -> ResourceInfo:
+    return SCHEME.by_struct(Scale)
+
+
 def _scale_bytes(scale: Scale) -> bytes:
-    assert SCALE is not None, "the scheme has autoscaling/v1 Scale"
-    return SCALE.encode(scale)
+    return _scale_info().encode(scale)
 
 
 async def get_scale(context: Context, _: Request, target: Target, info: ResourceInfo, form: Form) -> Response:
@@ -64,27 +68,10 @@ async def put_scale(context: Context, request: Request, target: Target, info: Re
     dry_run = check_options(request)
     body = await read_body(request)
     write = write_of(context, request, target, info, dry_run=dry_run)
-    assert SCALE is not None, "the scheme has autoscaling/v1 Scale"
-    if request.method == "PUT":
-        wanted = decode_object(request, SCALE, body)
-        if wanted.metadata.name not in ("", target.name):
-            name = wanted.metadata.name
-            raise BadRequest(f"the name of the object ({name}) does not match the name on the URL ({target.name})")
-
-        def scaled(_: Scale) -> Scale:
-            result: Scale = wanted
-            return result
-    else:
-        apply = patcher(request, Scale, body)
-
-        def scaled(scale: Scale) -> Scale:
-            tree = apply(msgspec.json.decode(_scale_bytes(scale)))
-            result: Scale = decode_tree(SCALE, tree).object
-            return result
+    scaled = _replaced(request, target, body) if request.method == "PUT" else _patched(request, body)
 
     def change(old: Any) -> Any:
-        entry = Entry(info, write.relative_key(), 0, info.encode(old))
-        scale = scaled(scale_of(info, entry))
+        scale = scaled(scale_of(info, Entry(info, write.relative_key(), 0, info.encode(old))))
         if scale.spec.replicas < 0:
             problem = FieldError.invalid("spec.replicas", scale.spec.replicas, "must be greater than or equal to 0")
             raise Invalid.of("Scale.autoscaling", target.name, [problem])
@@ -96,12 +83,30 @@ async def put_scale(context: Context, request: Request, target: Target, info: Re
     return shaped(form, _scale_bytes(scale_of(info, outcome.entry)))
 
 
+def _replaced(request: Request, target: Target, body: bytes) -> Callable[[Scale], Scale]:
+    wanted: Scale = decode_object(request, _scale_info(), body)
+    if wanted.metadata.name not in ("", target.name):
+        name = wanted.metadata.name
+        raise BadRequest(f"the name of the object ({name}) does not match the name on the URL ({target.name})")
+    return lambda _: wanted
+
+
+def _patched(request: Request, body: bytes) -> Callable[[Scale], Scale]:
+    apply = patcher(request, Scale, body)
+
+    def scaled(scale: Scale) -> Scale:
+        result: Scale = decode_tree(_scale_info(), apply(msgspec.json.decode(_scale_bytes(scale)))).object
+        return result
+
+    return scaled
+
+
 async def bind(context: Context, request: Request, target: Target, info: ResourceInfo, form: Form) -> Response:
-    """The scheduler's decision: the pod's node, once and for all."""
+    """The scheduler's decision: the pod's node, once and for all. POST on `/bindings` names the pod in the body."""
     dry_run = check_options(request)
-    binding_info = SCHEME.by_kind("", "v1", "Binding")
-    assert binding_info is not None, "the scheme has Binding"
-    binding: Binding = decode_object(request, binding_info, await read_body(request))
+    binding: Binding = decode_object(request, SCHEME.by_struct(Binding), await read_body(request))
+    if info.kind == "Binding":
+        info, target = SCHEME.by_struct(Pod), replace(target, name=binding.metadata.name, subresource="binding")
     if binding.metadata.name != target.name:
         raise BadRequest("name in URL does not match name in Binding object")
     if binding.target.kind not in ("", "Node") or not binding.target.name:

@@ -166,10 +166,11 @@ async def settle(write: Write, attempt: Attempt) -> Outcome:
     for number in range(ATTEMPTS):
         if stored.entry is None and not stored.certain:
             stored = await _certain(write)
-        if stored.entry is None:
+        seen = stored.entry
+        if seen is None:
             raise NotFound.of(write.info, write.name)
         try:
-            outcome = await attempt(stored.entry, number)
+            outcome = await attempt(seen, number)
         except ApiError as error:
             if stored.certain or isinstance(error, OutcomeUnknown | ServiceUnavailable):
                 raise
@@ -181,7 +182,7 @@ async def settle(write: Write, attempt: Attempt) -> Outcome:
             return outcome
         else:
             fresh = await _certain(write)
-            if fresh.entry is not None and fresh.entry.revision == stored.entry.revision:
+            if fresh.entry is not None and fresh.entry.revision == seen.revision:
                 return outcome
             stored = fresh
     raise Conflict.of(write.info, write.name)

@@ -1,7 +1,7 @@
 """A store in memory behind the API server's `Store` protocol: for tests that need no replication."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from raftstore.errors import Compacted, Fenced, InvalidArgument
 from raftstore.protocol import (
@@ -60,9 +60,9 @@ class MemoryStore:
 
     async def txn(
         self,
-        compares: list[Compare],
-        success: list[Operation],
-        failure: list[Operation] = [],  # noqa: B006
+        compares: Sequence[Compare],
+        success: Sequence[Operation],
+        failure: Sequence[Operation] = (),
         *,
         fence: Fence | None = None,
     ) -> TxnResult:
@@ -75,7 +75,7 @@ class MemoryStore:
         results, events = self._run(success if succeeded else failure)
         return TxnResult(succeeded=succeeded, revision=self._commit(events), results=results)
 
-    def _run(self, operations: list[Operation]) -> tuple[list[KeyValue | int | None], list[WatchEvent]]:
+    def _run(self, operations: Sequence[Operation]) -> tuple[list[KeyValue | int | None], list[WatchEvent]]:
         results: list[KeyValue | int | None] = []
         events: list[WatchEvent] = []
         revision = self.revision + 1
@@ -115,7 +115,7 @@ class MemoryStore:
     async def current_revision(self) -> int:
         return self.revision
 
-    async def watch(self, prefix: str, *, start_revision: int) -> AsyncIterator[WatchBatch]:
+    async def watch(self, prefix: str, *, start_revision: int, with_previous: bool = True) -> AsyncIterator[WatchBatch]:
         while True:
             if start_revision <= self.compacted:
                 raise Compacted(self.compacted)
