@@ -10,7 +10,7 @@ import select
 import socket
 import ssl
 from collections import deque
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from raftstore.eventloop import READ, WRITE, EventLoop
 from raftstore.frames import LENGTH
@@ -236,10 +236,9 @@ class Stream:
 
 
 def _common_name(sock: ssl.SSLSocket) -> str:
-    certificate = sock.getpeercert() or {}
-    subject = certificate.get("subject", ())
-    names = [value for part in subject for (field, value) in part if field == "commonName"]
-    return names[0] if len(names) == 1 else ""
+    subject: Any = (sock.getpeercert() or {}).get("subject", ())
+    names = [value for part in subject for field, value in part if field == "commonName"]
+    return str(names[0]) if len(names) == 1 else ""
 
 
 class Listener:

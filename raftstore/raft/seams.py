@@ -1,9 +1,9 @@
 """What the Raft core needs from the world, as protocols: production and simulation differ only in these."""
 
-import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -17,7 +17,7 @@ class Environment:
     """Time and chance."""
 
     monotonic_s: Callable[[], float] = time.monotonic
-    random: random.Random = field(default_factory=random.SystemRandom)
+    random: Random = field(default_factory=Random)
 
 
 class Tuning(Struct, frozen=True):

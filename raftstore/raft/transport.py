@@ -129,9 +129,9 @@ class PeerTransport(Transport):  # type: ignore[misc]  # PySyncObj has no types
         """Call those who are not connected, give up those who are silent, say something to the rest."""
         now = self._loop.now_s
         for name in self._nodes:
-            if name < self._name and name not in self._streams and name not in self._dialing:
-                if self._dial_at_s.get(name, 0.0) <= now:
-                    self._dial(name)
+            wanted = name < self._name and name not in self._streams and name not in self._dialing
+            if wanted and self._dial_at_s.get(name, 0.0) <= now:
+                self._dial(name)
         for stream in [*self._dialing.values(), *self._unnamed]:
             if now - stream.opened_at_s > _OPEN_TIMEOUT_S:
                 stream.close("no greeting in time")

@@ -1,0 +1,52 @@
+"""Requests on their way from the member a client is connected to, to the leader, and the answers back.
+
+Frames travel as they are. A forward whose leader is lost is answered `unknown`: the write may have been logged,
+and the client repeats it under the same sequence, which is applied once.
+"""
+
+from collections.abc import Callable
+from random import Random
+from typing import Final
+
+from raftstore.answers import Answer, failure
+from raftstore.raft.messages import Forward, ForwardReply, PeerMessage
+
+MAX_FORWARDED: Final = 16_384
+
+
+class Forwarding:
+    """The requests of this member's clients that others are working on."""
+
+    def __init__(self, send: Callable[[str, PeerMessage], bool], random: Random) -> None:
+        self._send = send
+        # A number from a former life of this process must never match.
+        self._next_id = random.getrandbits(40) << 20
+        self._waiting: dict[int, tuple[str, int, Answer]] = {}
+
+    def forward(self, leader: str, request_id: int, frame: bytes, answer: Answer) -> None:
+        """Pass a client's frame on to the leader."""
+        if not leader:
+            answer(failure(request_id, "unavailable", "there is no leader"))
+            return
+        if len(self._waiting) >= MAX_FORWARDED:
+            answer(failure(request_id, "unavailable", "too many requests are waiting for the leader"))
+            return
+        self._next_id += 1
+        self._waiting[self._next_id] = (leader, request_id, answer)
+        if not self._send(leader, Forward(self._next_id, frame)):
+            del self._waiting[self._next_id]
+            answer(failure(request_id, "unavailable", f"there is no connection to the leader {leader}"))
+
+    def answered(self, peer: str, message: ForwardReply) -> None:
+        """An answer has come back."""
+        waiting = self._waiting.get(message.forward_id)
+        if waiting is not None and waiting[0] == peer:
+            del self._waiting[message.forward_id]
+            waiting[2](message.frame)
+
+    def peer_lost(self, peer: str) -> None:
+        """The answers that were expected from there will not come."""
+        lost = [forward_id for forward_id, waiting in self._waiting.items() if waiting[0] == peer]
+        for forward_id in lost:
+            _, request_id, answer = self._waiting.pop(forward_id)
+            answer(failure(request_id, "unknown", f"the connection to the leader {peer} broke"))
