@@ -4,11 +4,17 @@ from typing import Annotated
 
 import msgspec
 
+from master.api.core.cells import names_and_images, selector_cell
 from master.api.core.pod import PodTemplateSpec
+from master.api.core.podspec_defaults import default_pod_spec
 from master.api.meta import LabelSelector, Object
 from master.api.model import Int32, MergeBy, Model, Time, required
-from master.api.resource import SCALE, ResourceInfo, status_of
+from master.api.resource import AGE, NAME, SCALE, Cell, Column, ResourceInfo, Tree, status_of, wide
+from master.api.status import FieldError
 from master.api.strategy import Strategy
+from master.api.timestamps import age
+from master.api.validation.metadata import at_least_zero, immutable, validate_metadata, validate_metadata_update
+from master.api.validation.workload import validate_selector_and_template
 
 
 class ReplicaSetSpec(Model):
@@ -41,6 +47,44 @@ class ReplicaSet(Object):
     status: ReplicaSetStatus = msgspec.field(default_factory=ReplicaSetStatus)
 
 
+def default(replica_set: ReplicaSet) -> ReplicaSet:
+    spec = replica_set.spec
+    if spec.replicas is None:
+        spec.replicas = 1
+    default_pod_spec(spec.template.spec)
+    return replica_set
+
+
+def validate(replica_set: ReplicaSet) -> list[FieldError]:
+    spec = replica_set.spec
+    errors = validate_metadata(replica_set.metadata)
+    errors += at_least_zero("spec.replicas", spec.replicas)
+    errors += at_least_zero("spec.minReadySeconds", spec.min_ready_seconds)
+    return errors + validate_selector_and_template(spec.selector, spec.template, owner="replicaset")
+
+
+def validate_update(new: ReplicaSet, old: ReplicaSet) -> list[FieldError]:
+    errors = validate_metadata_update(new.metadata, old.metadata) + validate(new)
+    return errors + immutable("spec.selector", new.spec.selector, old.spec.selector)
+
+
+def cells(replica_set: ReplicaSet, now_s: float) -> list[Cell]:
+    spec, status = replica_set.spec, replica_set.status
+    return [
+        replica_set.metadata.name,
+        spec.replicas or 0,
+        status.replicas,
+        status.ready_replicas,
+        age(replica_set.metadata.creation_timestamp, now_s),
+        *names_and_images(spec.template.spec),
+        selector_cell(spec.selector),
+    ]
+
+
+def own_fields(tree: Tree) -> dict[str, str]:
+    return {"status.replicas": str((tree.get("status") or {}).get("replicas", 0))}
+
+
 RESOURCES = (
     ResourceInfo(
         group="apps",
@@ -53,5 +97,20 @@ RESOURCES = (
         struct=ReplicaSet,
         subresources={"scale": SCALE, "status": status_of("ReplicaSet")},
         strategy=Strategy(has_generation=True, has_status=True),
+        default=default,
+        validate=validate,
+        validate_update=validate_update,
+        columns=(
+            NAME,
+            Column("Desired", "integer"),
+            Column("Current", "integer"),
+            Column("Ready", "integer"),
+            AGE,
+            wide("Containers"),
+            wide("Images"),
+            wide("Selector"),
+        ),
+        cells=cells,
+        own_fields=own_fields,
     ),
 )

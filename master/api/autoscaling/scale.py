@@ -4,7 +4,10 @@ import msgspec
 
 from master.api.meta import Object
 from master.api.model import Int32, Model, required
-from master.api.resource import ResourceInfo
+from master.api.resource import AGE, Cell, Column, ResourceInfo
+from master.api.status import FieldError
+from master.api.timestamps import age
+from master.api.validation.metadata import at_least_zero, validate_metadata
 
 
 class ScaleSpec(Model):
@@ -21,6 +24,15 @@ class Scale(Object):
     status: ScaleStatus = msgspec.field(default_factory=ScaleStatus)
 
 
+def validate(scale: Scale) -> list[FieldError]:
+    return validate_metadata(scale.metadata) + at_least_zero("spec.replicas", scale.spec.replicas)
+
+
+def cells(scale: Scale, now_s: float) -> list[Cell]:
+    created = age(scale.metadata.creation_timestamp, now_s)
+    return [scale.metadata.name, scale.spec.replicas, scale.status.replicas, created]
+
+
 RESOURCES = (
     ResourceInfo(
         group="autoscaling",
@@ -29,5 +41,8 @@ RESOURCES = (
         plural="",
         singular="scale",
         struct=Scale,
+        validate=validate,
+        columns=(Column("Name"), Column("Desired", "integer"), Column("Available", "integer"), AGE),
+        cells=cells,
     ),
 )

@@ -1,109 +1,134 @@
-"""Pod and its status, with the behaviour of the kind; PodTemplate has its own module."""
-
-from typing import Annotated
+"""The kind Pod. Spec, status and table row have modules of their own and are named here again."""
 
 import msgspec
 
-from master.api.core.container import ContainerExtendedResourceRequest, ContainerStatus, ResourceRequirements
-from master.api.core.node import NodeAllocatableResourceClaimStatus
+from master.api.core.pod_cells import pod_cells
 from master.api.core.podspec import (
-    HostAlias as HostAlias,
+    HostAlias,
+    PodDNSConfig,
+    PodDNSConfigOption,
+    PodOS,
+    PodReadinessGate,
+    PodResourceClaim,
+    PodSchedulingGate,
+    PodSchedulingGroup,
+    PodSecurityContext,
+    PodSpec,
+    PodTemplateSpec,
+    Sysctl,
 )
-from master.api.core.podspec import (
-    PodDNSConfig as PodDNSConfig,
+from master.api.core.podspec_defaults import default_pod_only, default_pod_spec
+from master.api.core.podstatus import (
+    HostIP,
+    PodCondition,
+    PodExtendedResourceClaimStatus,
+    PodIP,
+    PodResourceClaimStatus,
+    PodStatus,
 )
-from master.api.core.podspec import (
-    PodDNSConfigOption as PodDNSConfigOption,
-)
-from master.api.core.podspec import (
-    PodOS as PodOS,
-)
-from master.api.core.podspec import (
-    PodReadinessGate as PodReadinessGate,
-)
-from master.api.core.podspec import (
-    PodResourceClaim as PodResourceClaim,
-)
-from master.api.core.podspec import (
-    PodSchedulingGate as PodSchedulingGate,
-)
-from master.api.core.podspec import (
-    PodSchedulingGroup as PodSchedulingGroup,
-)
-from master.api.core.podspec import (
-    PodSecurityContext as PodSecurityContext,
-)
-from master.api.core.podspec import (
-    PodSpec as PodSpec,
-)
-from master.api.core.podspec import (
-    PodTemplateSpec as PodTemplateSpec,
-)
-from master.api.core.podspec import (
-    Sysctl as Sysctl,
-)
-from master.api.core.podtemplate import PodTemplate as PodTemplate
+from master.api.core.podtemplate import PodTemplate
+from master.api.core.qos import qos_class
 from master.api.meta import Object
-from master.api.model import MergeBy, Model, Quantity, Time, required, required_list
-from master.api.resource import CONNECT_VERBS, PROXY_VERBS, STATUS_VERBS, ResourceInfo, Subresource, status_of
+from master.api.resource import (
+    AGE,
+    CONNECT_VERBS,
+    NAME,
+    PROXY_VERBS,
+    STATUS_VERBS,
+    Column,
+    ResourceInfo,
+    Subresource,
+    Tree,
+    status_of,
+    wide,
+)
+from master.api.status import FieldError
 from master.api.strategy import Strategy
+from master.api.validation.metadata import validate_metadata, validate_metadata_update
+from master.api.validation.podspec import validate_pod_spec
+from master.api.validation.podupdate import validate_pod_spec_update
 
-
-class HostIP(Model):
-    ip: str = required("")
-
-
-class PodCondition(Model):
-    type: str = required("")
-    status: str = required("")
-    last_probe_time: Time | None = None
-    last_transition_time: Time | None = None
-    reason: str = ""
-    message: str = ""
-    observed_generation: int = 0
-
-
-class PodExtendedResourceClaimStatus(Model):
-    request_mappings: list[ContainerExtendedResourceRequest] = required_list()
-    resource_claim_name: str = required("")
-
-
-class PodIP(Model):
-    ip: str = required("")
-
-
-class PodResourceClaimStatus(Model):
-    name: str = required("")
-    resource_claim_name: str | None = None
-
-
-class PodStatus(Model):
-    phase: str = ""
-    init_container_statuses: list[ContainerStatus] = []
-    nominated_node_name: str = ""
-    pod_ips: Annotated[list[PodIP], MergeBy("ip")] = msgspec.field(default_factory=list, name="podIPs")
-    ephemeral_container_statuses: list[ContainerStatus] = []
-    resize: str = ""
-    resource_claim_statuses: Annotated[list[PodResourceClaimStatus], MergeBy("name", retain_keys=True)] = []
-    host_ips: Annotated[list[HostIP], MergeBy("ip")] = msgspec.field(default_factory=list, name="hostIPs")
-    observed_generation: int = 0
-    extended_resource_claim_status: PodExtendedResourceClaimStatus | None = None
-    allocated_resources: dict[str, Quantity] = {}
-    conditions: Annotated[list[PodCondition], MergeBy("type")] = []
-    resources: ResourceRequirements | None = None
-    node_allocatable_resource_claim_statuses: list[NodeAllocatableResourceClaimStatus] = []
-    message: str = ""
-    reason: str = ""
-    host_ip: str = msgspec.field(default="", name="hostIP")
-    pod_ip: str = msgspec.field(default="", name="podIP")
-    start_time: Time | None = None
-    container_statuses: list[ContainerStatus] = []
-    qos_class: str = ""
+__all__ = [
+    "RESOURCES",
+    "HostAlias",
+    "HostIP",
+    "Pod",
+    "PodCondition",
+    "PodDNSConfig",
+    "PodDNSConfigOption",
+    "PodExtendedResourceClaimStatus",
+    "PodIP",
+    "PodOS",
+    "PodReadinessGate",
+    "PodResourceClaim",
+    "PodResourceClaimStatus",
+    "PodSchedulingGate",
+    "PodSchedulingGroup",
+    "PodSecurityContext",
+    "PodSpec",
+    "PodStatus",
+    "PodTemplate",
+    "PodTemplateSpec",
+    "Sysctl",
+]
 
 
 class Pod(Object):
     spec: PodSpec = msgspec.field(default_factory=PodSpec)
     status: PodStatus = msgspec.field(default_factory=PodStatus)
+
+
+def default(pod: Pod) -> Pod:
+    default_pod_spec(pod.spec)
+    default_pod_only(pod.spec)
+    return pod
+
+
+def initial_status(pod: Pod) -> PodStatus:
+    """A new pod is Pending; one with scheduling gates says that it waits for them."""
+    status = PodStatus(phase="Pending", qos_class=qos_class(pod.spec))
+    if pod.spec.scheduling_gates:
+        message = "Scheduling is blocked due to non-empty scheduling gates"
+        gated = PodCondition(type="PodScheduled", status="False", reason="SchedulingGated", message=message)
+        status.conditions = [gated]
+    return status
+
+
+def _start(pod: Pod) -> None:
+    pod.status = initial_status(pod)
+
+
+def validate(pod: Pod) -> list[FieldError]:
+    errors = validate_metadata(pod.metadata)
+    errors += validate_pod_spec(pod.spec, "spec")
+    if pod.spec.ephemeral_containers:
+        errors.append(FieldError.forbidden("spec.ephemeralContainers", "cannot be set on create"))
+    return errors
+
+
+def validate_update(new: Pod, old: Pod) -> list[FieldError]:
+    errors = validate_metadata(new.metadata)
+    errors += validate_metadata_update(new.metadata, old.metadata)
+    if new.spec != old.spec:
+        errors += validate_pod_spec(new.spec, "spec")
+        errors += validate_pod_spec_update(new.spec, old.spec)
+    return errors
+
+
+def own_fields(tree: Tree) -> dict[str, str]:
+    spec, status = tree.get("spec") or {}, tree.get("status") or {}
+    addresses = status.get("podIPs") or []
+    return {
+        "spec.nodeName": spec.get("nodeName", ""),
+        "spec.restartPolicy": spec.get("restartPolicy", ""),
+        "spec.schedulerName": spec.get("schedulerName", ""),
+        "spec.serviceAccountName": spec.get("serviceAccountName", ""),
+        "spec.hostNetwork": "true" if spec.get("hostNetwork") else "false",
+        "status.phase": status.get("phase", ""),
+        "status.podIP": addresses[0].get("ip", "") if addresses else status.get("podIP", ""),
+        "status.podIPs": addresses[0].get("ip", "") if addresses else "",
+        "status.nominatedNodeName": status.get("nominatedNodeName", ""),
+    }
 
 
 RESOURCES = (
@@ -128,6 +153,28 @@ RESOURCES = (
             "resize": Subresource("", "", "Pod", STATUS_VERBS),
             "status": status_of("Pod"),
         },
-        strategy=Strategy(has_generation=True, has_status=True, graceful_delete=True, delete_returns_object=True),
+        strategy=Strategy(
+            has_generation=True,
+            has_status=True,
+            graceful_delete=True,
+            delete_returns_object=True,
+            on_create=_start,
+        ),
+        default=default,
+        validate=validate,
+        validate_update=validate_update,
+        columns=(
+            NAME,
+            Column("Ready"),
+            Column("Status"),
+            Column("Restarts"),
+            AGE,
+            wide("IP"),
+            wide("Node"),
+            wide("Nominated Node"),
+            wide("Readiness Gates"),
+        ),
+        cells=pod_cells,
+        own_fields=own_fields,
     ),
 )

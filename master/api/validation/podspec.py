@@ -1,7 +1,6 @@
 """Validation of a pod spec as a whole; containers, volumes and scheduling have modules of their own."""
 
 from collections.abc import Sequence
-from ipaddress import ip_address
 
 from master.api.core.container import Container
 from master.api.core.podspec import PodSecurityContext, PodSpec, PodTemplateSpec
@@ -16,6 +15,7 @@ from master.api.validation.container import (
 )
 from master.api.validation.metadata import at_least_zero, validate_annotations, validate_labels
 from master.api.validation.names import dns_label_faults, dns_subdomain_faults
+from master.api.validation.network import ip_errors
 from master.api.validation.scheduling import validate_affinity, validate_spread, validate_tolerations
 from master.api.validation.volume import validate_volumes
 
@@ -24,7 +24,7 @@ DNS_POLICIES = ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")
 PREEMPTION_POLICIES = ("Never", "PreemptLowerPriority")
 NAMESERVERS_MAX = 3
 DEADLINE_MAX_S = 2**31 - 1
-BAD_IP = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
+
 
 _INIT_ONLY_SIDECARS = "may not be set for init containers without restartPolicy=Always"
 
@@ -58,14 +58,6 @@ def validate_pod_spec(spec: PodSpec, path: str) -> list[FieldError]:
         for hostname in alias.hostnames:
             errors += FieldError.invalid_each(f"{here}.hostnames", hostname, dns_subdomain_faults(hostname))
     return errors
-
-
-def ip_errors(address: str, path: str) -> list[FieldError]:
-    try:
-        ip_address(address)
-    except ValueError:
-        return [FieldError.invalid(path, address, BAD_IP)]
-    return []
 
 
 def _containers(spec: PodSpec, path: str) -> list[FieldError]:
