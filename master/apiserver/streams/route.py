@@ -7,6 +7,7 @@ from master.apiserver.request import Request, Target
 from master.apiserver.responses import Response
 from master.apiserver.streams.exec import tunnel_websocket
 from master.apiserver.streams.logs import log
+from master.apiserver.streams.spdy_exec import tunnel_spdy
 
 
 async def stream(context: Context, request: Request, target: Target, info: ResourceInfo) -> Response | None:
@@ -19,5 +20,7 @@ async def stream(context: Context, request: Request, target: Target, info: Resou
         if is_websocket:
             await tunnel_websocket(context, request, target)
             return None
+        if "tunnel" in request.scope:
+            return await tunnel_spdy(context, request, target)
         raise errors.bad_request("Upgrade request required")
     raise errors.make(501, "", f"{target.resource}/{target.subresource} is not served by this server")
