@@ -1,0 +1,1 @@
+"""Scenarios: a cluster, a load, a fault, and a verdict."""
