@@ -1,8 +1,8 @@
 """A node loses its power while clients ask a Service on another node.
 
-Measured from the cut: when the node counts as lost, when its pods have left the Service, when replacements are Ready on
-other nodes; and which requests failed. Once the endpoints are clean, no request may fail any more. Then the node gets its
-power back and has to become Ready. Bars: invariants L4, L5, L6 of a cluster with short timers.
+Measured from the cut: when the node counts as lost, when its pods have left the Service, when replacements are Ready
+on other nodes; and which requests failed. Once the endpoints are clean, no request may fail any more. Then the node
+gets its power back and has to become Ready. Bars: invariants L4, L5, L6 of a cluster with short timers.
 """
 
 import asyncio
@@ -157,11 +157,12 @@ class _Play:
             alive = [p for p in workload.ready_pods() if p.spec.node_name != victim]
             return len(alive) >= options.workload.replicas
 
-        return await asyncio.gather(
+        found = await asyncio.gather(
             moment("node NotReady", lambda: not workload.is_node_ready(victim), options.endpoints_at_most_s),
             moment("endpoints clean", lambda: not workload.has_ready_endpoint_on(victim), options.endpoints_at_most_s),
             moment("replacements Ready", replaced, options.replaced_at_most_s),
         )
+        return list(found)
 
     async def _heal(self, fault: HostKill, victim: str) -> list[Measurement]:
         self._say(f"power of {victim} on again")
@@ -197,9 +198,7 @@ class _Play:
         failed = [o for o in self._history.since(self._cut_s) if o.outcome != "ok"]
         if failed:
             span = failed[-1].call_s - failed[0].call_s
-            notes.append(
-                f"{len(failed)} requests failed within {span:.1f} s, all while the node was not yet known lost"
-            )
+            notes.append(f"{len(failed)} requests failed within {span:.1f} s, before the loss was known everywhere")
         return make_verdict(
             NAME,
             measurements,
