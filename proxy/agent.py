@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from subprocess import SubprocessError
 
 import iptc
 
@@ -84,7 +85,7 @@ class ProxyAgent:
             self._known.set()
             try:
                 await self._sync(has_changed)
-            except (iptc.IPTCError, OSError, LockTimeout) as error:
+            except (iptc.IPTCError, OSError, LockTimeout, SubprocessError) as error:
                 LOG.error("rules could not be written, trying again: %s", error)
                 self._wanted_full = True
                 await asyncio.sleep(RETRY_S)

@@ -149,5 +149,5 @@ def _split(rule: "iptc.Rule") -> tuple[bytes, bytes]:
 def _network(text: str) -> tuple[bytes, bytes, bool]:
     if not text:
         return bytes(4), bytes(4), False
-    network = ipaddress.IPv4Network(text.lstrip("!"))
+    network = ipaddress.IPv4Network(text.lstrip("!"), strict=False)
     return network.network_address.packed, network.netmask.packed, text.startswith("!")

@@ -5,6 +5,8 @@ and node locality are settled here, so that rule writers, conntrack clean-up and
 The choices follow kube-proxy (`pkg/proxy/topology.go`, KEP-1669 for terminating endpoints).
 """
 
+import functools
+import ipaddress
 from collections.abc import Iterable
 
 import msgspec
@@ -15,6 +17,7 @@ from master.api.discovery.endpointslice import EndpointSlice
 
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 DEFAULT_AFFINITY_S = 10_800  # the API's default for sessionAffinity: ClientIP
+ADDRESS_CACHE = 65_536
 PROTOCOLS = ("TCP", "UDP")  # SCTP needs a kernel module that few nodes have; such ports are left alone
 
 
@@ -85,7 +88,7 @@ def mappings_of(
     service: Service, slices: Iterable[EndpointSlice], node_name: str, served_here: frozenset[str] = frozenset()
 ) -> tuple[PortMapping, ...]:
     """The port mappings of one service on one node; none for headless ones and for addresses the node serves itself."""
-    if is_headless(service) or service.spec.cluster_ip in served_here or ":" in service.spec.cluster_ip:
+    if is_headless(service) or service.spec.cluster_ip in served_here or not is_ipv4(service.spec.cluster_ip):
         return ()
     own = [s for s in slices if s.address_type == "IPv4"]
     ports = (port for port in service.spec.ports if (port.protocol or "TCP") in PROTOCOLS)
@@ -103,9 +106,9 @@ def _mapping(service: Service, port: ServicePort, slices: list[EndpointSlice], n
         cluster_ip=spec.cluster_ip,
         port=port.port,
         node_port=port.node_port,
-        external_ips=tuple(ip for ip in spec.external_ips if ":" not in ip),
+        external_ips=tuple(ip for ip in spec.external_ips if is_ipv4(ip)),
         load_balancer_ips=_load_balancer_ips(service),
-        source_ranges=tuple(cidr for cidr in spec.load_balancer_source_ranges if ":" not in cidr),
+        source_ranges=tuple(cidr for cidr in spec.load_balancer_source_ranges if is_ipv4(cidr.partition("/")[0])),
         affinity_s=_affinity_s(service),
         internal_local=spec.internal_traffic_policy == "Local",
         external_local=spec.external_traffic_policy == "Local",
@@ -123,7 +126,7 @@ def _candidates(port: ServicePort, slices: list[EndpointSlice], node_name: str) 
             if not same_protocol or (slice_port.name or "") != port.name or not slice_port.port:
                 continue
             for endpoint in slice_.endpoints:
-                if endpoint.addresses:
+                if endpoint.addresses and is_ipv4(endpoint.addresses[0]):
                     is_local = endpoint.node_name == node_name
                     found.append((Endpoint(endpoint.addresses[0], slice_port.port, is_local), endpoint))
     return found
@@ -147,4 +150,14 @@ def _affinity_s(service: Service) -> int:
 
 def _load_balancer_ips(service: Service) -> tuple[str, ...]:
     ingress = service.status.load_balancer.ingress
-    return tuple(i.ip for i in ingress if i.ip and ":" not in i.ip and i.ip_mode != "Proxy")
+    return tuple(i.ip for i in ingress if is_ipv4(i.ip) and i.ip_mode != "Proxy")
+
+
+@functools.lru_cache(maxsize=ADDRESS_CACHE)
+def is_ipv4(text: str) -> bool:
+    """IPv6 is not served; anything else that is no address was let through by somebody and must not stop the rest."""
+    try:
+        ipaddress.IPv4Address(text)
+    except ValueError:
+        return False
+    return True

@@ -13,7 +13,7 @@ import msgspec
 from master.api.core.service import Service
 from master.api.discovery.endpointslice import EndpointSlice
 from proxy.dns.names import encode_name, is_within, labels_of, parent, reverse_name
-from proxy.model import is_headless
+from proxy.model import is_headless, is_ipv4
 
 A, NS, CNAME, SOA, PTR, TXT, AAAA, SRV = 1, 2, 5, 6, 12, 16, 28, 33
 SPEC_VERSION = b"1.1.0"
@@ -40,7 +40,7 @@ def records_of(service: Service, slices: Iterable[EndpointSlice], domain: str) -
         found[encode_name(*base)] = {CNAME: (encode_name(service.spec.external_name),)}
     elif is_headless(service):
         _headless(found, base, addresses_of(slices))
-    elif ":" not in service.spec.cluster_ip:
+    elif is_ipv4(service.spec.cluster_ip):
         target = encode_name(*base)
         _add(found, target, A, _packed(service.spec.cluster_ip))
         _add(found, reverse_name(service.spec.cluster_ip), PTR, target)
@@ -59,9 +59,9 @@ def addresses_of(slices: Iterable[EndpointSlice]) -> list[Address]:
             continue
         ports = tuple((p.name or "", p.protocol or "TCP", p.port or 0) for p in slice_.ports)
         for endpoint in slice_.endpoints:
-            if endpoint.conditions.ready is False or not endpoint.addresses:
+            ip = endpoint.addresses[0] if endpoint.addresses else ""
+            if endpoint.conditions.ready is False or not is_ipv4(ip):
                 continue
-            ip = endpoint.addresses[0]
             address = Address(ip, endpoint.hostname or ip.replace(".", "-"), ports)
             found[address.label, ip, ports] = address
     return [found[key] for key in sorted(found)]

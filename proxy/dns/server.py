@@ -40,7 +40,7 @@ class DnsServer:
         while True:
             try:
                 await self._serve()
-            except OSError as error:
+            except (OSError, subprocess.SubprocessError) as error:
                 LOG.error("DNS at %s: %s; trying again", self._config.address, error)
                 await asyncio.sleep(CHECK_ADDRESS_S)
 

@@ -79,3 +79,9 @@ def test_load_balancer_addresses_in_proxy_mode_are_not_short_cut() -> None:
         LoadBalancerIngress(ip="192.0.2.8", ip_mode="Proxy"),
     ]
     assert only(mappings_of(service, [], "node-1")).load_balancer_ips == ("192.0.2.7",)
+
+
+def test_what_is_no_address_is_left_out_instead_of_stopping_all_rules() -> None:
+    mapping = tcp([make_slice("10.91.1.1", "nonsense", "10.1")], external_ips=["x", "192.0.2.1"])
+    assert ips(mapping.endpoints) == ["10.91.1.1"] and mapping.external_ips == ("192.0.2.1",)
+    assert mappings_of(make_service(cluster_ip="nonsense"), [], "node-1") == ()
