@@ -13,6 +13,7 @@ from master.apiserver.context import Context
 from master.apiserver.handlers.objects import write_of
 from master.apiserver.handlers.write import update
 from master.apiserver.negotiation import Form
+from master.apiserver.patch import json_patch, merge, strategic
 from master.apiserver.request import Request, Target
 from master.apiserver.responses import Response, shaped
 from master.apiserver.views import view_of
@@ -33,8 +34,6 @@ def media_type(request: Request) -> str:
 
 def patcher(request: Request, struct: type[msgspec.Struct], body: bytes) -> Patcher:
     """The function that a patch body stands for."""
-    from master.apiserver.patch import json_patch, merge, strategic
-
     kind = media_type(request)
     if kind not in (JSON_PATCH, MERGE, STRATEGIC):
         raise errors.unsupported_patch()
@@ -43,15 +42,7 @@ def patcher(request: Request, struct: type[msgspec.Struct], body: bytes) -> Patc
     except msgspec.DecodeError as error:
         raise BadRequest(f"error decoding patch: {_go_words(str(error))}") from error
     if kind == JSON_PATCH:
-        if not isinstance(patch, list):
-            word = {dict: "object", str: "string", bool: "bool"}.get(type(patch), "number")
-            why = f"json: cannot unmarshal {word} into Go value of type []handlers.jsonPatchOp"
-            raise BadRequest(f"error decoding patch: {why}")
         return lambda tree: json_patch.apply(tree, patch)
-    if not isinstance(patch, dict):
-        word = {list: "array", str: "string", bool: "bool"}.get(type(patch), "number")
-        why = f"json: cannot unmarshal {word} into Go value of type map[string]interface {{}}"
-        raise BadRequest(f"error decoding patch: {why}")
     if kind == MERGE:
         return lambda tree: merge.apply(tree, patch)
     return lambda tree: strategic.apply(tree, patch, struct)

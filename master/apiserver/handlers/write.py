@@ -258,7 +258,7 @@ async def prepare_update(write: Write, new: Any, old: Any, transaction: Transact
     )
     await admit(attributes)
     problems = [] if write.subresource in TRUSTED_SUBRESOURCES else info.validate_update(new, old)
-    problems += [problem for problem in _finalizer_problems(new, old) if problem not in problems]
+    problems += _finalizer_problems(new, old)
     if problems:
         raise Invalid.of(info, write.name, problems)
 

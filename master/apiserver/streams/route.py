@@ -5,7 +5,7 @@ from master.apiserver import errors
 from master.apiserver.context import Context
 from master.apiserver.request import Request, Target
 from master.apiserver.responses import Response
-from master.apiserver.streams.exec import tunnel_websocket
+from master.apiserver.streams.exec import destination, tunnel_websocket
 from master.apiserver.streams.logs import log
 from master.apiserver.streams.spdy_exec import tunnel_spdy
 
@@ -22,5 +22,6 @@ async def stream(context: Context, request: Request, target: Target, info: Resou
             return None
         if "tunnel" in request.scope:
             return await tunnel_spdy(context, request, target)
+        await destination(context, request, target)
         raise errors.bad_request("Upgrade request required")
     raise errors.make(501, "", f"{target.resource}/{target.subresource} is not served by this server")

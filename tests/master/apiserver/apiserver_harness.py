@@ -135,7 +135,10 @@ def config_for(authority: TestAuthority, port: int, sockets: list[str], **more: 
     return ServerConfig(
         name="master-1",
         bind_address="127.0.0.1",
+        advertise_address="192.0.2.21",
         port=port,
+        service_cidr="10.0.0.0/16",
+        cluster_dns_ip="10.0.0.10",
         tls=TLSFiles(cert_file=certificate, key_file=key),
         client_ca_file=authority.ca_file,
         store_sockets=sockets,
