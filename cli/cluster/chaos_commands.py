@@ -1,5 +1,6 @@
 """`timonier chaos`: faults for the hosts of the local cluster, at once; and whole scenarios with a verdict."""
 
+import asyncio
 import sys
 from collections.abc import Callable
 from typing import Annotated
@@ -11,9 +12,14 @@ from chaos.fabric import UnknownHost, find_host
 from chaos.faults import network
 from chaos.faults.host import HostKill, HostPause
 from chaos.faults.network import Isolation
+from chaos.report import to_json, to_text
+from chaos.scenarios.catalogue import SCENARIOS
+from chaos.scenarios.kill_node_under_load import ScenarioFailed
 from cli.cluster.faultfabric import LocalFabric
 from cli.cluster.layout import DEFAULT_NAME
 from cli.cluster.options import CLUSTER, OUTPUT, fail, load_layout
+from cli.cluster.report import admin_config
+from master.api.status import ApiError
 
 HOST = Annotated[str, typer.Argument(help="master-1, node-2, …")]
 
@@ -74,9 +80,22 @@ def heal(host: HOST, cluster: CLUSTER = DEFAULT_NAME) -> None:
 
 @chaos_app.command("run")
 def run(
-    scenario: Annotated[str, typer.Argument(help="kill-node-under-load")],
+    scenario: Annotated[str, typer.Argument(help=f"One of: {', '.join(SCENARIOS)}.")],
     cluster: CLUSTER = DEFAULT_NAME,
     output: OUTPUT = "table",
 ) -> None:
     """Run a scenario against the cluster and print its verdict (exit code 1 when it fails)."""
-    fail(f"{scenario} {cluster} {output}")
+    layout = load_layout(cluster)
+    if scenario not in SCENARIOS:
+        print(f"error: no scenario {scenario!r}; scenarios are {', '.join(SCENARIOS)}", file=sys.stderr)
+        raise typer.Exit(2)
+    try:
+        verdict = asyncio.run(SCENARIOS[scenario].play(admin_config(layout), LocalFabric(layout), _say))
+    except (ScenarioFailed, ApiError, OSError, CgroupStuck) as error:
+        fail(f"{scenario} could not be played: {error}")
+    print(to_json(verdict) if output == "json" else to_text(verdict))
+    raise typer.Exit(0 if verdict.passed else 1)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
