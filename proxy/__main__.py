@@ -11,8 +11,7 @@ from master.client.rest import RestClient
 from proxy.agent import ProxyAgent
 from proxy.config import ProxyConfig, load_config
 from proxy.dns.server import remove_address
-from proxy.iptables import IptablesWriter, RuleWriter, TableUnavailable
-from proxy.restore import RestoreWriter
+from proxy.writer import TableUnavailable, choose_writer
 
 LOG = logging.getLogger("proxy")
 
@@ -49,16 +48,6 @@ async def _run(config: ProxyConfig) -> None:
         LOG.info("stopped; rules stay in place")
     finally:
         await client.close()
-
-
-def choose_writer() -> RuleWriter:
-    """Legacy tables where they can be used, else the iptables-restore command."""
-    try:
-        IptablesWriter.check()
-        return IptablesWriter()
-    except TableUnavailable as error:
-        LOG.warning("legacy tables: %s; writing by iptables-restore", error)
-        return RestoreWriter()
 
 
 def _cleanup(config_file: Path | None) -> int:

@@ -10,9 +10,6 @@ import logging
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from subprocess import SubprocessError
-
-import iptc
 
 from master.api.core.service import Service
 from master.api.discovery.endpointslice import EndpointSlice
@@ -24,10 +21,10 @@ from proxy.config import ProxyConfig
 from proxy.conntrack import Frontends, forget_stale_flows, frontends_of, with_removed
 from proxy.dns.records import ClusterZone
 from proxy.dns.server import DnsServer
-from proxy.iptables import RuleWriter
 from proxy.model import SERVICE_NAME_LABEL, service_key_of
 from proxy.state import ServiceState
 from proxy.sysctls import apply_sysctls
+from proxy.writer import RuleWriter, WriteFailed
 from proxy.xtables import LockTimeout
 
 LOG = logging.getLogger(__name__)
@@ -85,7 +82,7 @@ class ProxyAgent:
             self._known.set()
             try:
                 await self._sync(has_changed)
-            except (iptc.IPTCError, OSError, LockTimeout, SubprocessError) as error:
+            except (WriteFailed, OSError, LockTimeout) as error:
                 LOG.error("rules could not be written, trying again: %s", error)
                 self._wanted_full = True
                 await asyncio.sleep(RETRY_S)

@@ -12,7 +12,7 @@ import struct
 
 import iptc
 
-from proxy.rules import Dnat, Jump, Masquerade, Recent, Reject, Rule, SetMark, Target
+from proxy.rules import Dnat, Jump, Masquerade, Recent, Reject, Rule, SetMark, Target, probability
 
 # src, dst, smsk, dmsk, iniface, outiface, iniface_mask, outiface_mask, proto, flags, invflags, nfcache,
 # target_offset, next_offset, comefrom, packets, bytes (linux/netfilter_ipv4/ip_tables.h)
@@ -62,10 +62,6 @@ def _matches(rule: Rule) -> bytes:
     if rule.recent:
         parts.append(_recent(rule.recent))
     return b"".join(parts)
-
-
-def probability(one_in: int) -> str:
-    return f"{1 / one_in:.11f}"
 
 
 def _recent(recent: Recent) -> bytes:

@@ -6,34 +6,19 @@ what it wrote, so that a sync flushes and fills only the chains that differ; `fu
 
 import logging
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any
 
 import iptc
+from iptc.errors import XTablesError
 
 from proxy.compile import HOOKS, STATIC_CHAINS, TABLES, is_ours
 from proxy.entries import encode_rule
 from proxy.rules import Chains, Hook, Ruleset, apply_change, diff
+from proxy.writer import TableUnavailable, WriteFailed
 from proxy.xtables import table_signature, xtables_lock
 
 LOG = logging.getLogger(__name__)
 COMMIT_ATTEMPTS = 5  # a writer that ignores the lock makes a commit fail with EAGAIN
-
-
-class RuleWriter(Protocol):
-    """How a rule set reaches the kernel. All methods block: call them from one worker thread."""
-
-    def apply(self, ruleset: Ruleset, *, full: bool = False) -> int:
-        """Make the kernel's tables hold this rule set; returns the number of chains written."""
-
-    def has_drifted(self) -> bool:
-        """Whether a table is not as it was left by the last `apply`."""
-
-    def cleanup(self) -> None:
-        """Remove every chain and jump of ours."""
-
-
-class TableUnavailable(Exception):
-    """The kernel or the libraries cannot serve the legacy tables."""
 
 
 class IptablesWriter:
@@ -49,7 +34,7 @@ class IptablesWriter:
         for table in TABLES:
             try:
                 _open(table)
-            except iptc.IPTCError as error:
+            except (iptc.IPTCError, OSError) as error:
                 raise TableUnavailable(f"{table}: {error}") from error
 
     def apply(self, ruleset: Ruleset, *, full: bool = False) -> int:
@@ -131,7 +116,7 @@ class _Handle:
 
     def _check(self, result: int, what: str) -> None:
         if result != 1:
-            raise iptc.IPTCError(f"{what}: {self.table.strerror()}")
+            raise WriteFailed(f"{self.table.name}: {what}: {self.table.strerror()}")
 
 
 def _open(table: str) -> Any:
@@ -144,17 +129,16 @@ def _open(table: str) -> Any:
 def _committing(table: str, edit: Callable[[_Handle], int]) -> int:
     """Read, edit, commit; again when somebody changed the table in between."""
     for attempt in range(1, COMMIT_ATTEMPTS + 1):
-        opened = _open(table)
-        handle = _Handle(opened)
-        result = edit(handle)
-        if not handle.is_changed:
-            return result
         try:
-            opened.commit()
+            opened = _open(table)
+            handle = _Handle(opened)
+            result = edit(handle)
+            if handle.is_changed:
+                opened.commit()
             return result
-        except iptc.IPTCError as error:
+        except (iptc.IPTCError, XTablesError) as error:
             if attempt == COMMIT_ATTEMPTS:
-                raise
+                raise WriteFailed(f"{table}: {error}") from error
             LOG.warning("%s: %s; reading the table again", table, error)
     raise AssertionError("unreachable")
 

@@ -9,9 +9,22 @@ import shutil
 import subprocess
 
 from proxy.compile import HOOKS, STATIC_CHAINS, TABLES, is_ours
-from proxy.entries import probability
-from proxy.iptables import TableUnavailable
-from proxy.rules import Chains, Dnat, Hook, Jump, Masquerade, Reject, Rule, Ruleset, SetMark, Target, apply_change, diff
+from proxy.rules import (
+    Chains,
+    Dnat,
+    Hook,
+    Jump,
+    Masquerade,
+    Reject,
+    Rule,
+    Ruleset,
+    SetMark,
+    Target,
+    apply_change,
+    diff,
+    probability,
+)
+from proxy.writer import TableUnavailable, WriteFailed
 
 LOG = logging.getLogger(__name__)
 COMMAND_TIMEOUT_S = 120.0
@@ -123,9 +136,14 @@ def _save(table: str) -> str:
 
 
 def _run(command: list[str], text: str = "") -> str:
-    done = subprocess.run(command, input=text, text=True, capture_output=True, timeout=COMMAND_TIMEOUT_S, check=False)
+    try:
+        done = subprocess.run(
+            command, input=text, text=True, capture_output=True, timeout=COMMAND_TIMEOUT_S, check=False
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise WriteFailed(f"{command[0]}: {error}") from error
     if done.returncode:
-        raise OSError(f"{command[0]} failed: {done.stderr.strip()}")
+        raise WriteFailed(f"{command[0]} failed: {done.stderr.strip()}")
     return done.stdout
 
 

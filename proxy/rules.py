@@ -70,6 +70,11 @@ class Hook(msgspec.Struct, frozen=True):
         return self.rule.target.chain
 
 
+def probability(one_in: int) -> str:
+    """As the statistic match wants it."""
+    return f"{1 / one_in:.11f}"
+
+
 Chains = Mapping[str, tuple[Rule, ...]]
 
 

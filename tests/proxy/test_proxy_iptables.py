@@ -3,6 +3,7 @@
 import subprocess
 from collections.abc import Iterator
 
+import iptc
 import pytest
 from proxy_lab import Lab, lab
 
@@ -11,6 +12,7 @@ from proxy.iptables import IptablesWriter
 from proxy.model import Endpoint, PortMapping
 from proxy.restore import RestoreWriter, restore_text, rule_text
 from proxy.rules import Ruleset
+from proxy.writer import TableUnavailable, WriteFailed, choose_writer
 
 FOREIGN = [
     "-t nat -N KUBE-HP-OTHERS",
@@ -159,3 +161,36 @@ def test_the_text_writer_does_the_same_through_the_iptables_commands(box: Lab, m
     assert save() == written
     box.on("node", writer.cleanup)
     assert save() == before
+
+
+def test_the_text_writer_serves_where_the_legacy_tables_cannot_be_used(
+    box: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert isinstance(box.on("node", choose_writer), IptablesWriter)
+
+    def unavailable() -> None:
+        raise TableUnavailable("no such module")
+
+    monkeypatch.setattr(IptablesWriter, "check", unavailable)
+    assert isinstance(box.on("node", choose_writer), RestoreWriter)
+
+
+def test_a_commit_that_others_disturb_is_tried_again_and_then_given_up(
+    box: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits: list[int] = []
+    commit = iptc.Table.commit
+
+    def disturbed(table: iptc.Table) -> None:
+        commits.append(1)
+        if len(commits) < fail_first:
+            raise iptc.IPTCError("Resource temporarily unavailable")
+        commit(table)
+
+    monkeypatch.setattr(iptc.Table, "commit", disturbed)
+    fail_first = 3
+    box.on("node", lambda: IptablesWriter().apply(rules_of(mapping("a"))))
+    assert len(commits) == 4  # two attempts in vain, then one commit a table
+    fail_first = 1_000
+    with pytest.raises(WriteFailed):
+        box.on("node", lambda: IptablesWriter().apply(rules_of(mapping("b"))))
