@@ -1,6 +1,5 @@
 """What a node's conditions amount to: taints, and whether pods may be evicted at all. Pure."""
 
-from collections.abc import Sequence
 from enum import Enum
 
 import msgspec
@@ -52,13 +51,12 @@ def ready_status(node: Node) -> str:
     return next((condition.status for condition in node.status.conditions if condition.type == "Ready"), "Unknown")
 
 
-def eviction_rate(nodes: Sequence[Node]) -> float | None:
+def eviction_rate(lost: int, total: int) -> float | None:
     """Nodes per second that may begin to lose their pods; 0 means none for now, None: stop what was begun too."""
-    lost = sum(ready_status(node) != "True" for node in nodes)
-    if nodes and lost == len(nodes):
+    if total and lost == total:
         return None
-    if lost > 2 and lost / len(nodes) >= UNHEALTHY_SHARE:
-        return 0.0 if len(nodes) <= SMALL_CLUSTER else EVICTIONS_PER_S_DISRUPTED
+    if lost > 2 and lost / total >= UNHEALTHY_SHARE:
+        return 0.0 if total <= SMALL_CLUSTER else EVICTIONS_PER_S_DISRUPTED
     return EVICTIONS_PER_S
 
 

@@ -7,7 +7,7 @@ Writes: node conditions and taints, the Ready condition of a lost node's pods. E
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -30,6 +30,8 @@ from master.controllers.podstate import is_ready
 LEASE_NAMESPACE = "kube-node-lease"
 RECHECK_S = 1.0
 """A node that is not ready is looked at again so often: the state of the others decides about its pods."""
+DOUBTFUL_SHARE = 0.5
+"""Of the grace period; leases are renewed twice as often at least."""
 MAX_CONCURRENT_MARKS = 16
 
 
@@ -54,10 +56,16 @@ class NodeLifecycleController(Controller):
 
     def watches(self) -> Sequence[Watch]:
         return (
-            Watch(Node, lambda node: (node.metadata.name,)),
+            Watch(Node, self._keys_of_node),
             Watch(Lease, lambda lease: (lease.metadata.name,), LEASE_NAMESPACE),
             Watch(Pod, lambda pod: (pod.spec.node_name,) if self._is_lost(pod.spec.node_name) else ()),
         )
+
+    def _keys_of_node(self, node: Node) -> Iterable[str]:
+        """One more node that is not ready may be the last one, which changes the verdict on those before it."""
+        yield node.metadata.name
+        if ready_status(node) != "True":
+            yield from (other.metadata.name for other in self._nodes.list() if is_evicting(other))
 
     def _is_lost(self, name: str) -> bool:
         node = self._nodes.get(name) if name else None
@@ -113,17 +121,27 @@ class NodeLifecycleController(Controller):
         was_evicting = is_evicting(node)
         node = await self.patch(key, node, patch, patch_type="merge")
         if is_evicting(node) and not was_evicting:
-            rate = eviction_rate(self._nodes.list())
+            rate = self._eviction_rate(node)
             self._next_eviction_s = self.env.clock() + (1 / rate if rate else 0.0)
         return node
 
     def _may_execute(self, node: Node) -> Execute:
-        # The cache may not show yet what this round wrote about the node, and that is what matters most.
-        others = [other for other in self._nodes.list() if other.metadata.name != node.metadata.name]
-        rate = eviction_rate([node, *others])
+        rate = self._eviction_rate(node)
         if rate is None:
             return Execute.CANCEL
         return Execute.ALLOW if rate > 0 and self.env.clock() >= self._next_eviction_s else Execute.HOLD
+
+    def _eviction_rate(self, node: Node) -> float | None:
+        """`node` as this round knows it; the cache may not show yet what was written about it."""
+        others = [other for other in self._nodes.list() if other.metadata.name != node.metadata.name]
+        lost = (ready_status(node) != "True") + sum(self._is_doubtful(other) for other in others)
+        return eviction_rate(lost, 1 + len(others))
+
+    def _is_doubtful(self, node: Node) -> bool:
+        """Not ready, or silent so long that it may be: when all fall silent together, the first must not be evicted."""
+        sighting = self._sightings.get(node.metadata.name)
+        silent_s = self.env.clock() - sighting.seen_s if sighting is not None else 0.0
+        return ready_status(node) != "True" or silent_s > self._grace_s * DOUBTFUL_SHARE
 
     async def _mark_pods(self, key: str) -> None:
         """A pod that nobody reports on must not get traffic; its kubelet says otherwise when it is back."""
