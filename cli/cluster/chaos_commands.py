@@ -12,11 +12,11 @@ from chaos.fabric import UnknownHost, find_host
 from chaos.faults import network
 from chaos.faults.host import HostKill, HostPause
 from chaos.faults.network import Isolation
-from chaos.report import to_json, to_text
+from chaos.report import Verdict, to_json, to_text
 from chaos.scenarios.catalogue import SCENARIOS
 from chaos.scenarios.kill_node_under_load import ScenarioFailed
 from cli.cluster.faultfabric import LocalFabric
-from cli.cluster.layout import DEFAULT_NAME
+from cli.cluster.layout import DEFAULT_NAME, Layout
 from cli.cluster.options import CLUSTER, OUTPUT, fail, load_layout
 from cli.cluster.report import admin_config
 from master.api.status import ApiError
@@ -90,11 +90,15 @@ def run(
         print(f"error: no scenario {scenario!r}; scenarios are {', '.join(SCENARIOS)}", file=sys.stderr)
         raise typer.Exit(2)
     try:
-        verdict = asyncio.run(SCENARIOS[scenario].play(admin_config(layout), LocalFabric(layout), _say))
+        verdict = asyncio.run(_play(scenario, layout))
     except (ScenarioFailed, ApiError, OSError, CgroupStuck) as error:
         fail(f"{scenario} could not be played: {error}")
     print(to_json(verdict) if output == "json" else to_text(verdict))
     raise typer.Exit(0 if verdict.passed else 1)
+
+
+async def _play(scenario: str, layout: Layout) -> Verdict:
+    return await SCENARIOS[scenario].play(admin_config(layout), LocalFabric(layout), _say)
 
 
 def _say(line: str) -> None:

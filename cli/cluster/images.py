@@ -4,11 +4,9 @@ import asyncio
 import time
 from pathlib import Path
 
-from node.engine.embedded import EmbeddedEngine
 
 from cli.cluster.layout import Layout
 from node.engine.base import Engine, EngineError
-from node.engine.docker import DockerEngine
 from node.engine.imagebuild import BUSYBOX, ImageConfig, busybox_root, write_archive
 
 SAMPLE_IMAGE = "timonier/hello:1"
@@ -50,4 +48,11 @@ async def load_image(layout: Layout, node: str, archive: Path) -> None:
 
 def _engine(layout: Layout, node: str) -> Engine:
     socket = str(layout.engine_socket(node))
-    return DockerEngine(socket) if layout.engine == "docker" else EmbeddedEngine(socket)
+    # Imported here, as the kubelet does: a machine with one engine need not have the other's library.
+    if layout.engine == "docker":
+        from node.engine.docker import DockerEngine
+
+        return DockerEngine(socket)
+    from node.engine.embedded import EmbeddedEngine
+
+    return EmbeddedEngine(socket)
