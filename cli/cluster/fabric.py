@@ -66,8 +66,13 @@ def plug(layout: Layout, host: Host) -> None:
 
 def unplug(layout: Layout, host: Host) -> None:
     """Takes a host off the network: its namespace, interfaces and rules vanish, as at a power cut."""
-    if exists(layout.netns(host.name)):
-        _batch(None, [f"netns del {layout.netns(host.name)}"])
+    if not exists(layout.netns(host.name)):
+        return
+    # The port goes first: the kernel takes a deleted namespace apart later, and until then its name would be taken.
+    ports = _run(["ip", "-n", layout.fabric_netns, "-o", "link", "show"]) if exists(layout.fabric_netns) else ""
+    if f" {host.name}@" in ports:
+        _batch(layout.fabric_netns, [f"link del {host.name}"])
+    _batch(None, [f"netns del {layout.netns(host.name)}"])
 
 
 def destroy(layout: Layout) -> None:

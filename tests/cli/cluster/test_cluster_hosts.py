@@ -86,3 +86,13 @@ def test_a_host_whose_supervisor_was_killed_starts_again(layout: Layout) -> None
     assert hosts.power_on(layout, "node-1")
     assert hosts._wait_until(lambda: started(layout, "node-1"), 20)
     assert state.processes[0].pid not in cgroups.pids(layout.cgroup("node-1"))
+
+
+def test_a_host_can_be_unplugged_and_plugged_in_quick_succession(layout: Layout) -> None:
+    fabric.create(layout)
+    host = layout.host("node-1")
+    for _ in range(5):
+        fabric.plug(layout, host)
+        fabric.unplug(layout, host)
+    fabric.plug(layout, host)
+    _connect(layout.netns("node-1"), layout.gateway_address)
