@@ -28,6 +28,8 @@ from raftstore.watch import WatchHub
 logger = logging.getLogger("raftstore.frontend")
 
 MAX_CLIENTS: Final = 512
+# Answers are choked and watches wait long before this; only one revision of very many events comes near it.
+_MAX_QUEUED_BYTES: Final = 512 << 20
 _BACKLOG: Final = 128
 
 _FRAMES: Final[msgspec.msgpack.Decoder[ClientFrame]] = msgspec.msgpack.Decoder(ClientFrame)
@@ -91,7 +93,7 @@ class Frontend:
         if len(self._streams) >= MAX_CLIENTS:
             sock.close()
             return
-        stream = Stream(self._loop, sock, self)
+        stream = Stream(self._loop, sock, self, max_queued_bytes=_MAX_QUEUED_BYTES, choke=True)
         self._streams.add(stream)
 
     def stream_opened(self, stream: Stream) -> None:

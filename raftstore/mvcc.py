@@ -169,12 +169,18 @@ class KeySpace:
         if revision < self.compact_revision:
             raise Compacted(self.compact_revision)
 
-    def events_since(self, revision: int, limit: int) -> list[WatchEvent]:
-        """Events from a revision (inclusive) on, about `limit` of them but never a part of one revision's."""
+    def events_since(self, revision: int, limit: int, limit_bytes: int = RANGE_PAGE_BYTES) -> list[WatchEvent]:
+        """Events from a revision (inclusive) on, about as many as the limits say but whole revisions only."""
         if revision <= self.compact_revision:
             raise Compacted(self.compact_revision)
         first = bisect_left(self._event_revisions, revision)
         last = min(first + limit, len(self._events))
+        size_bytes = 0
+        for position in range(first, last):
+            size_bytes += len(self._events[position].kv.value)
+            if size_bytes > limit_bytes:
+                last = position + 1
+                break
         if first < last < len(self._events):
             last = bisect_right(self._event_revisions, self._event_revisions[last - 1])
         return self._events[first:last]

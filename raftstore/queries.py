@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from raftstore.answers import Answer, error_frame, failure, reply
-from raftstore.errors import StoreError
+from raftstore.errors import InvalidArgument, StoreError
 from raftstore.mvcc import KeySpace
 from raftstore.protocol import GetQuery, Query, RangeQuery, RevisionQuery
 from raftstore.raft.core import RaftCore
@@ -96,6 +96,8 @@ def _evaluate(query: Query, space: KeySpace) -> object:
         case GetQuery(key, revision):
             return space.get_at(key, revision)
         case RangeQuery(prefix, start_key, revision, limit):
+            if limit < 0:
+                raise InvalidArgument("a limit may not be negative")
             return space.range(prefix, start_key=start_key, revision=revision, limit=limit)
         case RevisionQuery():
             return space.revision

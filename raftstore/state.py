@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from raftstore import transaction
-from raftstore.errors import Compacted, FutureRevision, InvalidArgument
+from raftstore.errors import Compacted, FatalStoreError, FutureRevision, InvalidArgument
 from raftstore.lease import MAX_TTL_MS, MIN_TTL_MS, LeaseTable
 from raftstore.mvcc import KeySpace, SpaceView
 from raftstore.protocol import (
@@ -103,7 +103,10 @@ class StateMachine:
 
     def apply(self, payload: bytes) -> list[Result]:
         """Carry out one log entry; a result for each of its proposals."""
-        batch = _BATCH_DECODER.decode(payload)
+        try:
+            batch = _BATCH_DECODER.decode(payload)
+        except msgspec.DecodeError as error:
+            raise FatalStoreError(f"a committed entry cannot be read by this version: {error}") from error
         self.time_ms = max(self.time_ms, batch.time_ms)
         return [self._apply_once(proposal) for proposal in batch.proposals]
 

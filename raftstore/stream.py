@@ -1,7 +1,7 @@
 """Length-prefixed frames over a non-blocking socket, plain or TLS, with bounds in both directions.
 
 Frames are queued by `queue` and leave at `flush`, many in one system call. Who sends must look at
-`queued_bytes`: beyond `MAX_QUEUED_BYTES` the connection is given up.
+`queued_bytes`: beyond a bound the connection is given up.
 """
 
 import enum
@@ -21,6 +21,8 @@ _READ_BYTES: Final = 1 << 18
 _READ_BYTES_PER_TURN: Final = 1 << 20
 _WRITE_BYTES: Final = 1 << 20
 MAX_QUEUED_BYTES: Final = 64 << 20
+# A client that does not read its answers is not read from, until it has taken some of them.
+_CHOKED_BYTES: Final = 16 << 20
 
 
 class StreamHandler(Protocol):
@@ -50,12 +52,16 @@ class Stream:
         tls: ssl.SSLContext | None = None,
         server_side: bool = False,
         is_connecting: bool = False,
+        max_queued_bytes: int = MAX_QUEUED_BYTES,
+        choke: bool = False,
     ) -> None:
         self._loop = loop
         self._socket = sock
         self._handler = handler
         self._tls = tls
         self._server_side = server_side
+        self._max_queued_bytes = max_queued_bytes
+        self._choke = choke
         self._inbound = bytearray()
         self._outbound: deque[bytes] = deque()
         self.queued_bytes = 0
@@ -77,6 +83,10 @@ class Stream:
     def is_closed(self) -> bool:
         """Whether it is over."""
         return self._state is _State.CLOSED
+
+    @property
+    def _is_choked(self) -> bool:
+        return self._choke and self.queued_bytes > _CHOKED_BYTES
 
     # --- events
 
@@ -138,6 +148,9 @@ class Stream:
     # --- receiving
 
     def _read(self) -> None:
+        if self._is_choked:
+            self._watch(WRITE)
+            return
         received = 0
         try:
             while received < _READ_BYTES_PER_TURN:
@@ -185,7 +198,7 @@ class Stream:
         self._outbound.append(LENGTH.pack(len(payload)))
         self._outbound.append(payload)
         self.queued_bytes += LENGTH.size + len(payload)
-        if self.queued_bytes > MAX_QUEUED_BYTES:
+        if self.queued_bytes > self._max_queued_bytes:
             self.close("the other side does not read")
 
     def flush(self) -> None:
@@ -203,7 +216,7 @@ class Stream:
         except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
             # The chunk must be offered again as it was: TLS may have begun with it.
             self._outbound.appendleft(chunk)
-            self._watch(READ | WRITE)
+            self._watch(WRITE if self._is_choked else READ | WRITE)
             return
         except OSError as error:
             self.close(str(error))

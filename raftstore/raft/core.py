@@ -32,6 +32,7 @@ from raftstore.raft.seams import Environment, Journal, Machine, RaftTransport, S
 logger = logging.getLogger("raftstore.raft")
 
 _JOURNAL_TIMER_S: Final = 1.0
+_SNAPSHOT_POLL_S: Final = 0.02
 _MAX_APPLIED_PER_TICK: Final = 1000
 """How many entries one tick applies, so that a long replay does not keep the leader from being heard."""
 
@@ -97,8 +98,12 @@ class _SyncObj(snapshotting._SyncObj):
     def next_deadline_s(self) -> float:
         """When the core wants its next tick if nothing arrives before; in the past: at once."""
         now = self._now()
-        if self._snapshots.is_busy or self.__raftCommitIndex > self.__raftLastApplied:
+        if self._snapshots.is_encoding or self.__raftCommitIndex > self.__raftLastApplied:
             return now
+        deadline = self._role_deadline_s(now)
+        return min(deadline, now + _SNAPSHOT_POLL_S) if self._snapshots.is_busy else deadline
+
+    def _role_deadline_s(self, now: float) -> float:
         if self.__raftState != LEADER:
             return min(self.__raftElectionDeadline, self._journal_timer_at_s)
         if self._send_due or (self._quorum() == 1 and self.__raftLog.durable_index > self.__raftCommitIndex):

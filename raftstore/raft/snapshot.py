@@ -57,6 +57,11 @@ class SnapshotFiles:
         """Whether a snapshot is being written."""
         return self._writer is not None
 
+    @property
+    def is_encoding(self) -> bool:
+        """Whether `step` has work to do; otherwise a snapshot that is being written waits for the disk."""
+        return self._writer is not None and not self._writer.is_encoded
+
     def load(self) -> Iterator[bytes]:
         """The state machine's chunks of the current snapshot."""
         chunks = read_chunks(self._current)

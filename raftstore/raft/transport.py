@@ -73,6 +73,7 @@ class PeerTransport(Transport):  # type: ignore[misc]  # PySyncObj has no types
         self._names: dict[Stream, str] = {}
         self._dialing: dict[str, Stream] = {}
         self._dial_at_s: dict[str, float] = {}
+        self._dial_failure: dict[str, str] = {}
         self._unnamed: set[Stream] = set()
         self._after_sync: list[tuple[str, PeerMessage]] = []
         self._dirty: set[Stream] = set()
@@ -182,7 +183,6 @@ class PeerTransport(Transport):  # type: ignore[misc]  # PySyncObj has no types
         self._bind(name, stream)
 
     def _greeted(self, stream: Stream, hello: Hello) -> None:
-        self._unnamed.discard(stream)
         if hello.name not in self._nodes:
             stream.close(f"{hello.name!r} is not a member")
         elif hello.version != PEER_PROTOCOL_VERSION:
@@ -190,12 +190,14 @@ class PeerTransport(Transport):  # type: ignore[misc]  # PySyncObj has no types
         elif self._server_tls is not None and stream.common_name != hello.name:
             stream.close(f"the certificate is of {stream.common_name!r}, not of {hello.name!r}")
         else:
+            self._unnamed.discard(stream)
             self._bind(hello.name, stream)
 
     def _bind(self, name: str, stream: Stream) -> None:
         former = self._streams.get(name)
         if former is not None:
             former.close("replaced by a newer connection")
+        self._dial_failure.pop(name, None)
         self._streams[name] = stream
         self._names[stream] = name
         logger.info("connected with %s", name)
@@ -209,7 +211,9 @@ class PeerTransport(Transport):  # type: ignore[misc]  # PySyncObj has no types
             logger.info("refused a connection: %s", reason)
         for dialed in [name for name, dialing in self._dialing.items() if dialing is stream]:
             del self._dialing[dialed]
-            logger.debug("no connection to %s: %s", dialed, reason)
+            if self._dial_failure.get(dialed) != reason:  # told once, not at every attempt
+                self._dial_failure[dialed] = reason
+                logger.info("no connection to %s: %s", dialed, reason)
         name = self._names.pop(stream, None)
         if name is not None and self._streams.get(name) is stream:
             del self._streams[name]

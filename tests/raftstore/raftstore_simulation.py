@@ -21,6 +21,7 @@ from raftstore.raft.seams import Environment, SnapshotMeta, Tuning
 from raftstore.raft.transport import _BEFORE_SYNC
 
 TICK_S = 0.02
+ORPHAN = -1
 TUNING = Tuning(
     election_min_s=0.5,
     election_max_s=1.0,
@@ -135,6 +136,10 @@ class SimulatedSnapshots:
     @property
     def is_busy(self) -> bool:
         return self.job is not None
+
+    @property
+    def is_encoding(self) -> bool:
+        return False
 
     def load(self) -> Iterator[bytes]:
         assert self.disk.snapshot is not None
@@ -282,6 +287,11 @@ class World:
 
     def crash(self, name: str) -> None:
         self.cores.pop(name, None)
+        # What has left a crashed machine still arrives, or does not.
+        self.mail = [
+            (*letter[:2], ORPHAN if letter[3] == name and self.random.random() < 0.5 else letter[2], *letter[3:])
+            for letter in self.mail
+        ]
         for other in self.names:
             self.disconnect(name, other)
 
@@ -337,7 +347,7 @@ class World:
                 pair = (min(source, target), max(source, target))
                 if target in self.paused:
                     heapq.heappush(self.mail, (tick_end + TICK_S, next(self.order), epoch, source, target, message))
-                elif target in self.cores and self.connections.get(pair) == epoch:
+                elif target in self.cores and epoch in (ORPHAN, self.connections.get(pair)):
                     self.transports[target]._onMessageReceived(self.node(target, source), message)
                     self.turn(target)
             self.now_s = tick_end

@@ -1,10 +1,16 @@
 """The Raft core in a simulated world: random faults, and the particular holes of stock PySyncObj."""
 
-import pytest
-from msgspec import Raw
-from raftstore_simulation import World
+from collections.abc import Callable
+from typing import Any
 
+import pytest
+import raftstore_simulation
+from msgspec import Raw
+from raftstore_simulation import Violation, World
+
+from raftstore.errors import FatalStoreError
 from raftstore.raft.base import SUCCESS, UNKNOWN_OUTCOME
+from raftstore.raft.core import RaftCore
 from raftstore.raft.messages import ENCODER, AppendEntries, RequestVote
 
 
@@ -213,3 +219,36 @@ def test_a_single_member_commits_by_itself() -> None:
     world.cores["m0"].propose(b"1", lambda result, outcome: outcomes.append(outcome))
     world.run(0.5)
     assert outcomes == [SUCCESS]
+
+
+# --- the world itself must notice broken promises: cores that are wrong on purpose
+
+
+def breaks(world_of_seed: Callable[[int], World], seeds: int) -> bool:
+    for seed in range(seeds):
+        world = world_of_seed(seed)
+        try:
+            random_history(world, 40.0)
+            world.heal_and_check()
+        except (Violation, FatalStoreError, AssertionError):
+            return True
+    return False
+
+
+def test_the_simulation_catches_acknowledging_before_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(raftstore_simulation, "_BEFORE_SYNC", (object,))
+    assert breaks(lambda seed: World(seed, crash_rate=0.02), 60)
+
+
+def test_the_simulation_catches_reads_without_a_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    def at_once(core: Any, callback: Callable[[int], None]) -> None:
+        callback(core.raftCommitIndex)
+
+    monkeypatch.setattr(RaftCore, "_leader_read_index", at_once)
+    assert breaks(World, 60)
+
+
+def test_the_simulation_catches_a_forgotten_vote(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(raftstore_simulation.SimulatedJournal, "getVotedForNodeId", lambda journal: None)
+    monkeypatch.setattr(raftstore_simulation.SimulatedJournal, "getCurrentTerm", lambda journal: 0)
+    assert breaks(lambda seed: World(seed, crash_rate=0.01), 150)
