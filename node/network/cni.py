@@ -26,9 +26,12 @@ Json = dict[str, Any]
 
 
 class Attached(msgspec.Struct, frozen=True):
-    """What DEL and a repeated attach need: the configuration used then, and the last plugin's result."""
+    """What DEL and a repeated attach need: the configuration used then, the last plugin's result, and the namespace
+    by path and inode, because the process id in the path may be somebody else's by then."""
 
     sandbox_id: str
+    netns: str
+    netns_inode: int
     network: Json
     result: Json
 
@@ -110,19 +113,20 @@ class CniNetwork:
         known = self._recall(sandbox.id)
         if known is not None:
             return pod_network(known.result)
+        attached = Attached(sandbox.id, sandbox.netns, _inode(sandbox.netns), self._network, {})
         try:
             result = await self._add(self._network, sandbox)
         except NetworkError:
             # The specification's demand after a failed ADD: a DEL that clears what was half done.
-            await self._delete(self._network, sandbox.id, {})
+            await self._delete(attached)
             raise
-        self._remember(Attached(sandbox.id, self._network, result))
+        self._remember(msgspec.structs.replace(attached, result=result))
         return pod_network(result)
 
     async def detach(self, sandbox_id: str) -> None:
         known = self._recall(sandbox_id)
         if known is not None:
-            await self._delete(known.network, sandbox_id, known.result)
+            await self._delete(known)
             self._result_file(sandbox_id).unlink(missing_ok=True)
 
     async def sync_routes(self, routes_: Mapping[str, str]) -> None:
@@ -156,11 +160,12 @@ class CniNetwork:
             result = await self._run("ADD", config, sandbox.id, sandbox.netns) or result
         return result or {}
 
-    async def _delete(self, network: Json, sandbox_id: str, result: Json) -> None:
-        """In reverse. The namespace is not named: it may be gone, or its process id somebody else's by now."""
-        for plugin in reversed(network["plugins"]):
-            config = plugin_config(network, plugin, result or None)
-            await self._run("DEL", config, sandbox_id, "")
+    async def _delete(self, attached: Attached) -> None:
+        """In reverse. A namespace that is gone is not named: its interfaces went with it, the address is left."""
+        is_alive = _inode(attached.netns) == attached.netns_inode
+        for plugin in reversed(attached.network["plugins"]):
+            config = plugin_config(attached.network, plugin, attached.result or None)
+            await self._run("DEL", config, attached.sandbox_id, attached.netns if is_alive else "")
 
     async def _run(self, command: str, config: Json, sandbox_id: str, netns: str, interface: str = INTERFACE) -> Json:
         environment = {
@@ -202,3 +207,11 @@ class CniNetwork:
         with contextlib.suppress(FileNotFoundError, msgspec.DecodeError):
             return msgspec.json.decode(self._result_file(sandbox_id).read_bytes(), type=Attached)
         return None
+
+
+def _inode(netns: str) -> int:
+    """What tells one namespace from another; 0 for one that is gone."""
+    try:
+        return os.stat(netns).st_ino
+    except OSError:
+        return 0
