@@ -65,8 +65,9 @@ def _no_errors(*_: Any) -> list[FieldError]:
     return []
 
 
-def _no_cells(*_: Any) -> list[Cell]:
-    return []
+def _name_and_creation(obj: Any, _now_s: float) -> list[Cell]:
+    """The row of a kind without columns of its own."""
+    return [obj.metadata.name, obj.metadata.creation_timestamp]
 
 
 def _no_fields(_: Tree) -> dict[str, str]:
@@ -95,7 +96,7 @@ class ResourceInfo:
     validate: Callable[[Any], list[FieldError]] = _no_errors
     validate_update: Callable[[Any, Any], list[FieldError]] = _no_errors
     """(new, old) -> every fault of an update, those of `validate` included."""
-    cells: Callable[[Any, float], list[Cell]] = _no_cells
+    cells: Callable[[Any, float], list[Cell]] = _name_and_creation
     """(object, now in epoch seconds) -> the cells of its table row, in the order of `columns`."""
     own_fields: Callable[[Tree], dict[str, str]] = _no_fields
     """The selectable fields besides name and namespace."""

@@ -20,7 +20,7 @@ _OPERATORS = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": 
 
 
 class Requirement(NamedTuple):
-    """One condition on one label. `op` is one of `=`, `!=`, `in`, `notin`, `exists`, `!`, `>`, `<`."""
+    """One condition on one label; `op` is `=`, `!=`, `in`, `notin`, `exists`, `!`, `>` or `<`, values are sorted."""
 
     key: str
     op: str
@@ -47,7 +47,7 @@ class Requirement(NamedTuple):
             case "!":
                 return f"!{self.key}"
             case "in" | "notin":
-                return f"{self.key} {self.op} ({','.join(sorted(self.values))})"
+                return f"{self.key} {self.op} ({','.join(self.values)})"
             case _:
                 return f"{self.key}{self.op}{self.values[0]}"
 
@@ -115,7 +115,7 @@ def selector_from(selector: LabelSelector | Mapping[str, Any] | None) -> Selecto
         op = _OPERATORS.get(expression.operator)
         if op is None:
             raise ValueError(f'"{expression.operator}" is not a valid label selector operator')
-        requirements.append(Requirement(expression.key, op, tuple(expression.values)))
+        requirements.append(Requirement(expression.key, op, tuple(sorted(set(expression.values)))))
     return Selector(requirements)
 
 
@@ -192,7 +192,7 @@ class _Parser:
         while True:
             _, text = self._take()
             if text == ")":
-                return tuple(dict.fromkeys(values))
+                return tuple(sorted(set(values)))
             if text != ",":
                 raise _unparsable(f"found '{text}', expected: ',' or ')'")
             values.append(self._listed())

@@ -11,7 +11,7 @@ from master.api.core.pod import Pod
 from master.api.core.pod_cells import finished_condition
 from master.api.meta import ListMeta, Object, ObjectMeta
 from master.api.model import Model, required_list
-from master.api.resource import Cell, ResourceInfo
+from master.api.resource import ResourceInfo
 
 META_V1 = "meta.k8s.io/v1"
 IncludeObject = Literal["Metadata", "Object", "None"]
@@ -53,14 +53,8 @@ def table_columns(info: ResourceInfo) -> list[TableColumn]:
 
 
 def table_row(info: ResourceInfo, obj: Any, now_s: float, include: IncludeObject = "Metadata") -> TableRow:
-    """The row of one object; a kind without cells of its own shows name and creation time."""
-    return TableRow(
-        cells=row_cells(info, obj, now_s), conditions=_conditions(obj), object=_row_object(info, obj, include)
-    )
-
-
-def row_cells(info: ResourceInfo, obj: Any, now_s: float) -> list[Cell]:
-    return info.cells(obj, now_s) or [obj.metadata.name, obj.metadata.creation_timestamp]
+    """The row of one object."""
+    return TableRow(cells=info.cells(obj, now_s), conditions=_conditions(obj), object=_row_object(info, obj, include))
 
 
 def _conditions(obj: Any) -> list[dict[str, str]]:

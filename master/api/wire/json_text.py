@@ -119,8 +119,13 @@ def _check_depth(body: bytes) -> None:
 
 def _explain(body: bytes, error: Exception) -> NoReturn:
     """The fault again by the standard parser, which knows the position, in Go's words."""
+
+    def refuse_constant(name: str) -> NoReturn:
+        """NaN and Infinity, which the standard parser would take."""
+        raise json.JSONDecodeError("Expecting value", body.decode(), body.find(name.encode()))
+
     try:
-        json.loads(body, parse_constant=_refuse_constant)
+        json.loads(body, parse_constant=refuse_constant)
     except json.JSONDecodeError as fault:
         position, message = fault.pos, fault.msg
     except RecursionError:
@@ -135,8 +140,5 @@ def _explain(body: bytes, error: Exception) -> NoReturn:
     if position >= len(text) or message.startswith("Unterminated"):
         raise SyntaxFault("unexpected end of JSON input")
     words = next((go for prefix, go in _GO_WORDS if message.startswith(prefix)), "looking for beginning of value")
-    raise SyntaxFault(f"invalid character {text[position]!r} {words}")
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise json.JSONDecodeError("Expecting value", name, 0)
+    shown = "\\'" if text[position] == "'" else repr(text[position])[1:-1]
+    raise SyntaxFault(f"invalid character '{shown}' {words}")

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from master.api.decode import decode, strict_error
@@ -11,7 +12,6 @@ from master.api.meta import Status
 from master.api.resource import ResourceInfo
 from master.api.scheme import SCHEME
 from master.api.status import ApiError, Invalid
-import msgspec
 
 DATA = Path(__file__).parent / "data"
 DEFAULTS = json.loads((DATA / "golden_defaults.json").read_text())
