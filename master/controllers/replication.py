@@ -16,7 +16,7 @@ from master.api.core.pod import Pod, PodTemplateSpec
 from master.api.core.replicationcontroller import ReplicationController, ReplicationControllerCondition
 from master.api.meta import LabelSelector, ObjectMeta
 from master.api.selectors import Selector, selector_from
-from master.api.status import ApiError, Forbidden
+from master.api.status import ApiError
 from master.client.rest import copy_object, object_key
 from master.controllers.base import Context, Controller, Watch
 from master.controllers.claiming import claim
@@ -113,7 +113,8 @@ class Replication(Controller):
             if plan.delete:
                 await self._delete_pods(key, owner, plan.delete)
         except ApiError as error:
-            return ("FailedCreate" if plan.create else "FailedDelete"), error
+            if not is_namespace_terminating(error):  # then this object's own end is near, and no failure
+                return ("FailedCreate" if plan.create else "FailedDelete"), error
         return None
 
     async def _create_pods(self, key: str, owner: Any, count: int) -> None:
@@ -133,7 +134,7 @@ class Replication(Controller):
         try:
             created = await self.create(key, pod)
         except ApiError as error:
-            if not (isinstance(error, Forbidden) and error.causes):  # a namespace on its way out is no news
+            if not is_namespace_terminating(error):
                 self.events.event(owner, "Warning", "FailedCreate", f"Error creating: {error}")
             raise
         self.events.event(owner, "Normal", "SuccessfulCreate", f"Created pod: {created.metadata.name}")
@@ -151,6 +152,10 @@ class Replication(Controller):
             self.events.event(owner, "Warning", "FailedDelete", f"Error deleting: {error}")
             raise
         self.events.event(owner, "Normal", "SuccessfulDelete", f"Deleted pod: {pod.metadata.name}")
+
+
+def is_namespace_terminating(error: ApiError) -> bool:
+    return any(cause.reason == "NamespaceTerminating" for cause in error.causes)
 
 
 def plan_replicas(wanted: int | None, pods: Sequence[Pod], related: Iterable[Pod]) -> ReplicaPlan:
