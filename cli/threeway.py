@@ -25,8 +25,16 @@ def _map(original: Tree, modified: Tree, live: Tree, struct: Struct) -> Tree:
         patch.update(_field(key, original.get(key), wanted, live, rule(struct, key)))
     for key in original.keys() - modified.keys():
         if live.get(key) is not None:
-            patch[key] = None
+            patch[key] = _gone(original[key], live[key], rule(struct, key))
     return patch
+
+
+def _gone(original: Any, present: Any, how: FieldRule) -> Any:
+    """The removal of a field. Of a plain map (labels, data) only our own keys go; an object goes as a whole, because
+    what would remain of it (a probe's defaults without its handler) need not be valid."""
+    if how.struct is None and isinstance(original, dict) and isinstance(present, dict):
+        return {key: None for key in original if key in present}
+    return None
 
 
 def _field(key: str, original: Any, wanted: Any, live: Tree, how: FieldRule) -> Tree:

@@ -6,7 +6,7 @@ import typer
 
 from cli import verb
 from cli.describe.nodes import describe_node
-from cli.describe.page import Page, head
+from cli.describe.page import Page, head, words
 from cli.describe.pods import describe_pod
 from cli.describe.services import describe_service
 from cli.describe.workloads import describe_deployment, describe_replicas
@@ -18,7 +18,8 @@ from cli.session import Session
 from cli.workloads import selector_text
 from master.api.status import ApiError, NotFound
 
-SECRET_DATA = "data"
+DATA = ("data", "binaryData")
+"""Of ConfigMaps and Secrets."""
 
 
 def register(app: typer.Typer) -> None:
@@ -109,12 +110,15 @@ def _anything(page: Page, tree: Tree, *, hide_data: bool) -> None:
         if key not in ("metadata", "apiVersion", "kind")
     }
     if hide_data:  # a Secret's values are not for the screen
-        rest[SECRET_DATA] = {
-            key: f"{len(value)} characters of base64" for key, value in (tree.get("data") or {}).items()
-        }
+        rest["data"] = {key: f"{len(value)} characters of base64" for key, value in (tree.get("data") or {}).items()}
     page.field("API Version", tree["apiVersion"])
     page.field("Kind", tree["kind"])
-    page.tree(rest)
+    for field in DATA:
+        if rest.get(field):
+            page.heading(words(field))
+            for key, value in sorted(rest[field].items()):  # these keys are somebody's own words
+                page.field(key, value, level=1)
+    page.tree({key: value for key, value in rest.items() if key not in DATA})
 
 
 async def _listed(session: Session, word: str, query: dict[str, str], namespace: str) -> list[Tree]:

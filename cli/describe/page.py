@@ -25,7 +25,7 @@ class Page:
         """`Name:   web`; several lines of a value stand below each other."""
         pad = " " * (INDENT * level)
         first, *rest = _shown(value).split("\n")
-        width = LABEL_WIDTH
+        width = max(LABEL_WIDTH, len(label) + 2)
         self._lines.append(f"{pad}{label + ':':<{width}}{first}".rstrip())
         self._lines.extend(f"{pad}{'':<{width}}{line}" for line in rest)
 

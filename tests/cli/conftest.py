@@ -1,4 +1,4 @@
-"""The verbs are tested against a real API server on loopback, with its store in memory, and a small kubelet behind it."""
+"""The verbs are tested against a real API server on loopback, with its store in memory."""
 
 import sys
 from collections.abc import Iterator
