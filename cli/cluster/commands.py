@@ -7,7 +7,6 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 
 from cli.cluster import certificates, check, tables
 from cli.cluster import report as reports
@@ -56,7 +55,7 @@ def up_command(
         },
         explicit_engine=bool(runtime),
     )
-    console = Console()
+    console = tables.make_console()
     progress = Progress(console)
     try:
         up(layout, progress, sample=sample)
@@ -106,7 +105,7 @@ def status_command(cluster: CLUSTER = DEFAULT_NAME, output: OUTPUT = "table") ->
     if output == "json":
         print(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
     else:
-        tables.print_report(Console(), found)
+        tables.print_report(tables.make_console(), found)
     raise typer.Exit(0 if found.running else 1)
 
 

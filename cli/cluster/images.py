@@ -4,7 +4,6 @@ import asyncio
 import time
 from pathlib import Path
 
-
 from cli.cluster.layout import Layout
 from node.engine.base import Engine, EngineError
 from node.engine.imagebuild import BUSYBOX, ImageConfig, busybox_root, write_archive

@@ -5,7 +5,14 @@ from rich.table import Table
 
 from cli.cluster.report import ClusterReport
 
+WIDTH_UNWATCHED = 140  # of a pipe or a file, where no terminal says how wide it is
 _COLOURS = {"on": "green", "ready": "green", "True": "green", "leader": "cyan", "Running": "green"}
+
+
+def make_console() -> Console:
+    """A console that does not cut its tables when its output is not a terminal."""
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDTH_UNWATCHED)
 
 
 def _cell(text: object) -> str:
@@ -16,7 +23,7 @@ def _cell(text: object) -> str:
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column)
+        table.add_column(column, no_wrap=column in ("NAME", "ADDRESS", "READY", "IP"))
     return table
 
 
