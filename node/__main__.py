@@ -30,7 +30,9 @@ def make_network(config: NodeConfig) -> Network:
     if config.network.kind == "cni":
         from node.network.cni import CniNetwork
 
-        return CniNetwork(state_dir, config.cluster_cidr, plugin_dir=config.network.plugin_dir)
+        return CniNetwork(
+            state_dir, config.cluster_cidr, plugin_dir=config.network.plugin_dir, conf_dir=config.network.conf_dir
+        )
     from node.network.bridge import BridgeNetwork
 
     return BridgeNetwork(state_dir, config.cluster_cidr)

@@ -60,7 +60,8 @@ class Kubelet:
         machine = read_machine(config.root_dir)
         self._nodes: Informer[Node] = Informer(self._client, Node)
         self._services: Informer[Service] = Informer(self._client, Service)
-        self._node_network = NodeNetwork(network, self._nodes, config.node_name)
+        memory = Path(config.root_dir) / "pod-cidr"
+        self._node_network = NodeNetwork(network, self._nodes, config.node_name, memory)
         self._context = self._make_context()
         self._context.allocatable = allocatable(machine, config.max_pods)
         self._workers = PodWorkers(self._context, self._own_node)

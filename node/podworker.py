@@ -21,7 +21,7 @@ from node.executor import PodExecutor, StartFailed, find_container_or_none
 from node.facts import Ending, Facts, ProbeView, Waiting
 from node.lifecycle import DEFAULT_GRACE_S, Decision, decide
 from node.mirrors import is_static
-from node.network.base import NetworkError
+from node.network.base import NetworkError, NetworkNotReady
 from node.podconditions import OWNED
 from node.restarts import RestartBackoff
 from node.runtime import EXITED, PodRuntime
@@ -50,6 +50,12 @@ SOONER_S = 0.5
 """A stop under way is begun anew only when it must end this much sooner than it would."""
 MAX_ROUNDS = 50
 """Rounds without a pause; a pod that needs more in a row is given one, so that a fault cannot spin."""
+
+EVENT_REASONS: dict[type[Exception], str] = {
+    VolumeError: "FailedMount",
+    NetworkError: "FailedCreatePodSandBox",
+    NetworkNotReady: "NetworkNotReady",
+}
 
 
 class _Stop(msgspec.Struct):
@@ -133,7 +139,7 @@ class PodWorker:
         pod = self.pod
         log.info("pod %s: %s: %s", pod.metadata.name if pod else self.uid, type(error).__name__, error)
         if pod is not None and not self.is_orphan:
-            reason = {VolumeError: "FailedMount", NetworkError: "FailedCreatePodSandBox"}.get(type(error), "FailedSync")
+            reason = EVENT_REASONS.get(type(error), "FailedSync")
             if not isinstance(error, ApiError):
                 self._context.event(pod, "Warning", reason, str(error) or type(error).__name__)
         return min(RETRY_MAX_S, RETRY_FIRST_S * 2.0 ** min(self._failures - 1, 16))
@@ -246,10 +252,13 @@ class PodWorker:
             return self._address[1]
         if ending is not None or _has_ended(self._prior(pod)):
             return ""
+        if not self._context.network_ready.is_set():
+            raise NetworkNotReady("network is not ready: the node has no pod CIDR yet")
         try:
             address = await self._executor.attach(pod, live)
         except NetworkError:
-            await self._give_up_sandbox(live)
+            if not runtime.running():  # a new sandbox; one in which containers run is never given up for this
+                await self._give_up_sandbox(live)
             raise
         self._address = (live.id, address)
         return address
@@ -363,7 +372,7 @@ class PodWorker:
     async def _create_sandbox(self, pod: Pod, step: CreateSandbox) -> bool:
         await self._prepare_volumes(pod, "")
         if not pod.spec.host_network and not self._context.network_ready.is_set():
-            raise NetworkError("network is not ready: the node has no pod CIDR yet")
+            raise NetworkNotReady("network is not ready: the node has no pod CIDR yet")
         try:
             await self._executor.run_sandbox(pod, step.attempt)
         except EngineError as error:

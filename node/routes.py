@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Iterable
+from pathlib import Path
 
 from master.api.core.node import Node
 from master.client.informer import Informer
@@ -19,7 +20,9 @@ RESYNC_S = 30.0
 class NodeNetwork:
     """`ready` is set once pods can be attached; `error` says why they cannot."""
 
-    def __init__(self, network: Network, nodes: Informer[Node], node_name: str) -> None:
+    def __init__(self, network: Network, nodes: Informer[Node], node_name: str, memory: Path) -> None:
+        self._memory = memory
+        """Remembers the CIDR: a node that restarts while no master answers can still run its pods."""
         self._network = network
         self._nodes = nodes
         self._node_name = node_name
@@ -52,16 +55,22 @@ class NodeNetwork:
 
     async def _sync(self) -> None:
         own = self._nodes.get(self._node_name)
-        cidr = own.spec.pod_cidr if own is not None else ""
+        cidr = (own.spec.pod_cidr if own is not None else "") or self._remembered()
         if not cidr:
             return
         if cidr != self._cidr or not self.ready.is_set():
             await self._network.setup(cidr)
             log.info("the pod network is set up on %s", cidr)
+            self._memory.parent.mkdir(parents=True, exist_ok=True)
+            self._memory.write_text(cidr)
             self._cidr = cidr
-        await self._network.sync_routes(routes(self._nodes.list(), self._node_name))
+        if self._nodes.has_synced:  # routes of an earlier kubelet stay until it is known which are right
+            await self._network.sync_routes(routes(self._nodes.list(), self._node_name))
         self.error = ""
         self.ready.set()
+
+    def _remembered(self) -> str:
+        return self._memory.read_text().strip() if self._memory.exists() else ""
 
 
 def routes(nodes: Iterable[Node], own_name: str) -> dict[str, str]:

@@ -20,7 +20,7 @@ class _Token(msgspec.Struct):
     renew_s: float
 
 
-class _Status(msgspec.Struct):
+class _Status(msgspec.Struct, frozen=True):
     token: str = ""
 
 
