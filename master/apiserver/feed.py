@@ -22,7 +22,7 @@ from raftstore.protocol import KeyValue, WatchBatch
 log = logging.getLogger("apiserver.feed")
 
 RETRY_FIRST_S = 0.2
-RETRY_LAST_S = 5.0
+RETRY_LAST_S = 1.0
 WAIT_LIMIT_S = 3.0
 """How long a reader waits for a revision (kube-apiserver's `blockTimeout` is 3 s)."""
 

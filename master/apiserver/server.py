@@ -64,7 +64,7 @@ class Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, context: Context) -> None:
         super().__init__(config)
-        self._context = context
+        self.context = context
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -85,8 +85,8 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: Any = None) -> None:
         """Watches end first: they would never finish by themselves."""
-        self._context.stopping = True
-        self._context.feed.end_watches()
+        self.context.stopping = True
+        self.context.feed.end_watches()
         await super().shutdown(sockets)
 
 
@@ -95,9 +95,9 @@ class ApiServer:
 
     def __init__(self, config: ServerConfig, store: Store) -> None:
         self._config = config
-        self._context = build_context(config, store)
-        app = App(self._context, time.monotonic)
-        self._server = Server(self._uvicorn_config(app), self._context)
+        self.context = build_context(config, store)
+        app = App(self.context, time.monotonic)
+        self._server = Server(self._uvicorn_config(app), self.context)
 
     def _uvicorn_config(self, app: App) -> uvicorn.Config:
         return uvicorn.Config(
@@ -121,15 +121,15 @@ class ApiServer:
         )
 
     async def serve(self) -> None:
-        tasks = [asyncio.create_task(self._for_ever(work)) for work in background(self._context)]
+        tasks = [asyncio.create_task(self._for_ever(work)) for work in background(self.context)]
         try:
             await self._server.serve()
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await self._context.kubelets.close()
-            await self._context.store.close()
+            await self.context.kubelets.close()
+            await self.context.store.close()
 
     def stop(self) -> None:
         self._server.should_exit = True

@@ -129,13 +129,15 @@ class Kubectl:
         return done.stdout
 
 
-def config_for(authority: TestAuthority, port: int, sockets: list[str], **more: Any) -> ServerConfig:
+def config_for(
+    authority: TestAuthority, port: int, sockets: list[str], public: str = "192.0.2.21", **more: Any
+) -> ServerConfig:
     certificate, key = authority.issue("apiserver", server=True)
     kubelet_certificate, kubelet_key = authority.issue("kubelet-client", ("system:masters",))
     return ServerConfig(
         name="master-1",
         bind_address="127.0.0.1",
-        advertise_address="192.0.2.21",
+        advertise_address=public,
         port=port,
         service_cidr="10.0.0.0/16",
         cluster_dns_ip="10.0.0.10",
