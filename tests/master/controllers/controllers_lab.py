@@ -6,8 +6,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -46,13 +46,22 @@ async def until(condition: Callable[[], Awaitable[T]], what: str, deadline_s: fl
     raise AssertionError(f"{what}: not within {deadline_s} s, last seen: {value!r}")
 
 
+def end(process: "subprocess.Popen[bytes]") -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(STOP_S)
+
+
 class ControlPlane:
     """Started once for all tests; each test has a namespace of its own."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.port = free_port()
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self) -> None:
         authority = CertificateAuthority(self.root, "ca")
@@ -102,11 +111,26 @@ class ControlPlane:
         }
 
     def _run(self, module: str, config: dict[str, Any]) -> None:
-        path = self.root / f"{module}.json"
+        self._processes[module] = self._spawn(module, module, config)
+
+    def _spawn(self, name: str, module: str, config: dict[str, Any]) -> subprocess.Popen[bytes]:
+        path = self.root / f"{name}.json"
         path.write_text(json.dumps(config))
-        with (self.root / f"{module}.log").open("wb") as log:
+        with (self.root / f"{name}.log").open("wb") as log:
             command = [sys.executable, "-m", module, "--config", str(path)]
-            self._processes.append(subprocess.Popen(command, stderr=log, stdout=log))
+            return subprocess.Popen(command, stderr=log, stdout=log)
+
+    def process(self, module: str) -> subprocess.Popen[bytes]:
+        return self._processes[module]
+
+    @contextmanager
+    def second_manager(self, name: str) -> Iterator[None]:
+        """One more controller manager, stopped in order afterwards."""
+        process = self._spawn(name, "master.controllers", self.controllers_config(name))
+        try:
+            yield
+        finally:
+            end(process)
 
     def client(self) -> RestClient:
         config = ClientConfig(
@@ -136,13 +160,8 @@ class ControlPlane:
         asyncio.run(ready())
 
     def stop(self) -> None:
-        for process in reversed(self._processes):
-            process.terminate()
-            try:
-                process.wait(STOP_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait(STOP_S)
+        for process in reversed(self._processes.values()):
+            end(process)
 
     @asynccontextmanager
     async def namespace(self, name: str) -> AsyncIterator[RestClient]:
@@ -155,3 +174,27 @@ class ControlPlane:
             with suppress(ApiError):
                 await client.delete(Namespace, name)
             await client.close()
+
+
+class Kubectl:
+    """The real one, as the cluster's administrator."""
+
+    def __init__(self, plane: ControlPlane, namespace: str) -> None:
+        root = plane.root
+        self._options = [
+            f"--server=https://127.0.0.1:{plane.port}",
+            f"--certificate-authority={root / 'ca.crt'}",
+            f"--client-certificate={root / 'admin.crt'}",
+            f"--client-key={root / 'admin.key'}",
+            f"--cache-dir={root / 'kubectl-cache'}",
+            f"--namespace={namespace}",
+        ]
+
+    async def run(self, *arguments: str) -> str:
+        process = await asyncio.create_subprocess_exec(
+            "kubectl", *self._options, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        )
+        async with asyncio.timeout(DEADLINE_S):
+            output, _ = await process.communicate()
+        assert process.returncode == 0, f"kubectl {' '.join(arguments)}: {output.decode()}"
+        return output.decode()

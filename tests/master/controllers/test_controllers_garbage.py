@@ -1,0 +1,47 @@
+"""What the garbage collector reads from an object; the deleting itself is proven on a real control plane."""
+
+from controllers_objects import NOW, pod, replica_set
+
+from master.api.meta import OwnerReference
+from master.controllers.garbagecollector import is_blocking, is_orphaning, is_waiting, key_of, propagation_of
+from master.controllers.namespace import count, namespaced_resources, plan_conditions
+from master.controllers.owners import controller_reference
+
+
+def test_finalizers_only_speak_on_objects_that_are_being_deleted() -> None:
+    owner = replica_set("rs", 1)
+    owner.metadata.finalizers = ["foregroundDeletion", "orphan"]
+    assert not is_waiting(owner) and not is_orphaning(owner)
+    owner.metadata.deletion_timestamp = NOW
+    assert is_waiting(owner) and is_orphaning(owner)
+    assert propagation_of(owner, foreground=False) == "Orphan"
+
+
+def test_only_dependents_that_say_so_block_their_owner() -> None:
+    owner, dependent = replica_set("rs", 1), pod("a")
+    dependent.metadata.owner_references = [controller_reference(owner)]
+    assert is_blocking(dependent, owner)
+    dependent.metadata.owner_references = [OwnerReference(uid=owner.metadata.uid)]
+    assert not is_blocking(dependent, owner)
+    assert propagation_of(dependent, foreground=True) == "Foreground"
+
+
+def test_keys_name_resource_and_place() -> None:
+    assert key_of(replica_set("rs", 1)) == "apps/v1/replicasets|default/rs"
+    assert key_of(pod("a")) == "/v1/pods|default/a"
+
+
+def test_a_namespace_says_what_it_waits_for_and_repeats_nothing() -> None:
+    held = pod("a")
+    held.metadata.finalizers = ["a.b/c"]
+    pods = next(info for info in namespaced_resources() if info.kind == "Pod")
+    conditions = plan_conditions([], count([(pods, held)], []), NOW)
+    texts = {condition.type: (condition.status, condition.message) for condition in conditions}
+    assert texts["NamespaceContentRemaining"] == (
+        "True",
+        "Some resources are remaining: pods. has 1 resource instances",
+    )
+    assert texts["NamespaceFinalizersRemaining"][0] == "True"
+    assert texts["NamespaceDeletionContentFailure"][0] == "False"
+    assert plan_conditions(conditions, count([(pods, held)], []), "2030-01-01T00:00:00Z") == conditions
+    assert namespaced_resources()[0] is pods
