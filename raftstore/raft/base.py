@@ -146,6 +146,10 @@ class _SyncObj(pysyncobj.SyncObj):  # type: ignore[misc]  # PySyncObj has no typ
         term: int = self.__raftLog[position][2]
         return term
 
+    def _peers(self) -> list[PeerNode]:
+        """The other members, in an order that does not depend on hashes."""
+        return sorted(self.__otherNodes, key=lambda node: node.name)
+
     def _quorum(self) -> int:
         return (len(self.__otherNodes) + 1) // 2 + 1
 
@@ -191,7 +195,7 @@ class _SyncObj(pysyncobj.SyncObj):  # type: ignore[misc]  # PySyncObj has no typ
     @property
     def member_names(self) -> list[str]:
         """Every member, in order."""
-        return sorted([self.__selfNode.name, *(node.name for node in self.__otherNodes)])
+        return sorted([self.__selfNode.name, *(node.name for node in self._peers())])
 
     @property
     def log_bounds(self) -> tuple[int, int]:

@@ -65,7 +65,7 @@ class _SyncObj(base._SyncObj):
         self._ask_for_votes(RequestVote(self.__raftCurrentTerm, *last, transfer=transfer))
 
     def _ask_for_votes(self, request: RequestVote) -> None:
-        for node in self.__otherNodes:
+        for node in self._peers():
             self.__transport.send(node, request)
 
     def __onBecomeLeader(self) -> None:
@@ -73,7 +73,7 @@ class _SyncObj(base._SyncObj):
         self.__raftLeader = self.__selfNode
         self.__setState(LEADER)
         next_index = self._last_index() + 1
-        for node in self.__otherNodes:
+        for node in self._peers():
             self._progress[node] = Progress(next_index, now, first_valid_sequence=self._sequence + 1)
         # An entry of the own term: only with it may earlier terms' entries be committed (Raft §5.4.2).
         self.__raftLog.add(NO_OP, next_index, self.__raftCurrentTerm)

@@ -257,6 +257,7 @@ class World:
         self.epoch = itertools.count(1)
         self.order = itertools.count()
         self.mail: list[tuple[float, int, int, str, str, Any]] = []
+        self.held: dict[str, list[tuple[int, str, str, Any]]] = {}
         self.last_arrival: dict[tuple[str, str], float] = {}
         self.canonical: dict[int, int] = {}
         self.acknowledged: set[int] = set()
@@ -339,6 +340,9 @@ class World:
         end = self.now_s + seconds
         while self.now_s < end:
             self.maintain_links()
+            for name in [name for name in self.held if name not in self.paused]:
+                for letter in self.held.pop(name):
+                    heapq.heappush(self.mail, (self.now_s, next(self.order), *letter))
             for name in list(self.cores):
                 self.turn(name)
             tick_end = self.now_s + TICK_S
@@ -346,7 +350,7 @@ class World:
                 self.now_s, _, epoch, source, target, message = heapq.heappop(self.mail)
                 pair = (min(source, target), max(source, target))
                 if target in self.paused:
-                    heapq.heappush(self.mail, (tick_end + TICK_S, next(self.order), epoch, source, target, message))
+                    self.held.setdefault(target, []).append((epoch, source, target, message))
                 elif target in self.cores and epoch in (ORPHAN, self.connections.get(pair)):
                     self.transports[target]._onMessageReceived(self.node(target, source), message)
                     self.turn(target)
@@ -437,7 +441,7 @@ class World:
                 last = self.write(self.leader)
             return last in self.acknowledged
 
-        self.until(written)
+        self.until(written)  # nothing disturbs any more: the first attempt must succeed
         self.until(lambda: all(machine.applied[-1:] == [last] for machine in self.machines.values()))
         for name, machine in self.machines.items():
             missing = self.acknowledged - set(machine.applied)
