@@ -33,7 +33,11 @@ def pod(name: str = "web", cpu: str = "", memory: str = "", owner: str = "", hos
     requests = {key: value for key, value in (("cpu", cpu), ("memory", memory)) if value}
     ports = [ContainerPort(container_port=80, host_port=host_port)] if host_port else []
     container = Container(name="c", resources=ResourceRequirements(requests=requests), ports=ports)
-    owners = [OwnerReference(kind="ReplicaSet", name=owner, uid=owner, controller=True)] if owner else []
+    owners = (
+        [OwnerReference(api_version="apps/v1", kind="ReplicaSet", name=owner, uid=owner, controller=True)]
+        if owner
+        else []
+    )
     meta = ObjectMeta(name=name, namespace="default", uid=f"pod-{next(_uids)}", owner_references=owners)
     return Pod(metadata=meta, spec=PodSpec(containers=[container], **spec))
 
