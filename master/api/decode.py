@@ -1,4 +1,4 @@
-"""The bodies of clients as objects: JSON, YAML or protobuf, with field validation and Kubernetes' error texts.
+"""The bodies of clients as objects: JSON, YAML or protobuf, judged, defaulted, with Kubernetes' error texts.
 
 `decode` for whole bodies, `decode_tree` for the result of a patch. Findings are what `fieldValidation` is about:
 `unknown field "spec.foo"`, `duplicate field "spec.replicas"`; the caller refuses (Strict), warns or stays silent.
@@ -52,7 +52,7 @@ def media_type_of(content_type: str | None) -> str:
 
 
 def decode(info: ResourceInfo, body: bytes, content_type: str | None = JSON) -> Decoded:
-    """An object of the resource's kind out of a request body. BadRequest when it is none."""
+    """An object of the resource's kind out of a request body, with its defaults. BadRequest when it is none."""
     text = _parse(info.kind, body, media_type_of(content_type))
     return _decode(info, text)
 
@@ -109,7 +109,8 @@ def _decode(info: ResourceInfo, text: _Text) -> Decoded:
     shaped = _shape(info.struct, info.kind, info.version, text.tree)
     obj: Object = msgspec.convert(shaped.tree, info.struct)
     obj.kind, obj.api_version = info.kind, info.api_version
-    return Decoded(obj, shaped.findings + text.findings)
+    # Defaults come before everything else, so that comparisons with the stored object see what would be stored.
+    return Decoded(info.default(obj), shaped.findings + text.findings)
 
 
 def _shape(struct: type[msgspec.Struct], kind: str, version: str, tree: Any) -> _Text:

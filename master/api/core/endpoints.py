@@ -8,10 +8,10 @@ from master.api.resource import AGE, NAME, Cell, Column, ResourceInfo
 from master.api.status import FieldError
 from master.api.strategy import Strategy
 from master.api.timestamps import age
-from master.api.validation.container import PROTOCOLS
 from master.api.validation.metadata import validate_metadata, validate_metadata_update
 from master.api.validation.names import dns_label_faults, port_number_faults
 from master.api.validation.network import endpoint_ip_errors
+from master.api.validation.ports import PROTOCOLS
 
 
 class EndpointAddress(Model):

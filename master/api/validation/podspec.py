@@ -6,16 +6,13 @@ from master.api.core.container import Container
 from master.api.core.podspec import PodSecurityContext, PodSpec, PodTemplateSpec
 from master.api.selectors import Selector
 from master.api.status import FieldError
-from master.api.validation.container import (
-    AnyContainer,
-    host_port_conflicts,
-    validate_container,
-    validate_hooks,
-    validate_resources,
-)
+from master.api.validation.container import AnyContainer, validate_container
 from master.api.validation.metadata import at_least_zero, validate_annotations, validate_labels
 from master.api.validation.names import dns_label_faults, dns_subdomain_faults
 from master.api.validation.network import ip_errors
+from master.api.validation.ports import host_port_conflicts
+from master.api.validation.probes import validate_hooks
+from master.api.validation.resources import validate_resources
 from master.api.validation.scheduling import validate_affinity, validate_spread, validate_tolerations
 from master.api.validation.volume import validate_volumes
 
@@ -61,8 +58,7 @@ def validate_pod_spec(spec: PodSpec, path: str) -> list[FieldError]:
 
 
 def _containers(spec: PodSpec, path: str) -> list[FieldError]:
-    # A block volume is only known with its claim, so every volume counts as mountable.
-    volumes = dict.fromkeys((volume.name for volume in spec.volumes), False)
+    volumes = {volume.name for volume in spec.volumes}
     names: set[str] = set()
     errors: list[FieldError] = []
     if not spec.containers:

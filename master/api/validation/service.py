@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from master.api.core.service_types import ServicePort, ServiceSpec
 from master.api.status import FieldError
-from master.api.validation.container import PROTOCOLS, validate_port
 from master.api.validation.metadata import validate_labels
 from master.api.validation.names import dns_label_faults, dns_subdomain_faults, port_number_faults
 from master.api.validation.network import ip_errors
+from master.api.validation.ports import PROTOCOLS, validate_port
 
 TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 AFFINITIES = ("ClientIP", "None")

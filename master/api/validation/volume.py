@@ -12,7 +12,8 @@ from master.api.core.volumes import (
 )
 from master.api.quantity import nanos_of
 from master.api.status import FieldError
-from master.api.validation.container import relative_path_errors, validate_field_ref
+from master.api.validation.container import relative_path_errors
+from master.api.validation.environment import validate_field_ref
 from master.api.validation.names import dns_label_faults
 
 HOST_PATH_TYPES = (
