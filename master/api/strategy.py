@@ -41,6 +41,8 @@ class Strategy:
     on_create: Callable[[Any], None] = _nothing
     on_update: Callable[[Any, Any], None] = _nothing_of_two
     """(new, old)"""
+    on_status: Callable[[Any, Any], None] = _nothing_of_two
+    """(new, old), for writes of `/status`"""
 
     def prepare_create(self, obj: Any) -> None:
         """What a client may not set on creation is dropped or set."""
@@ -67,6 +69,7 @@ class Strategy:
         new.metadata.owner_references = old.metadata.owner_references
         if self.status_keeps_labels:
             new.metadata.labels = old.metadata.labels
+        self.on_status(new, old)
 
 
 def spec_differs(new: Object, old: Object) -> bool:

@@ -1,0 +1,1 @@
+"""The core group (v1): pods, nodes, services and what they need."""

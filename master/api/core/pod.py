@@ -98,6 +98,11 @@ def _start(pod: Pod) -> None:
     pod.status = initial_status(pod)
 
 
+def _keep_quality(new: Pod, old: Pod) -> None:
+    """The quality of service is decided at creation; a node's report does not change it."""
+    new.status.qos_class = old.status.qos_class or new.status.qos_class
+
+
 def validate(pod: Pod) -> list[FieldError]:
     errors = validate_metadata(pod.metadata)
     errors += validate_pod_spec(pod.spec, "spec")
@@ -159,6 +164,7 @@ RESOURCES = (
             graceful_delete=True,
             delete_returns_object=True,
             on_create=_start,
+            on_status=_keep_quality,
         ),
         default=default,
         validate=validate,

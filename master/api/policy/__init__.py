@@ -1,0 +1,1 @@
+"""The group policy/v1: Eviction, the body of `pods/eviction`."""

@@ -295,6 +295,7 @@ def test_generation_follows_the_spec_and_status_is_isolated() -> None:
     new = pod({"nodeName": "x"}, status={"phase": "Running"})
     strategy.prepare_status_update(new, old)
     assert (new.spec, new.status.phase, new.metadata.generation) == (old.spec, "Running", 1)
+    assert new.status.qos_class == "BestEffort"
 
 
 def test_a_gated_pod_says_so() -> None:
