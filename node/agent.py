@@ -8,7 +8,9 @@ import logging
 import os
 import signal
 import time
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 from master.api.core.node import Node
 from master.api.core.pod import Pod
@@ -43,6 +45,7 @@ SLOTS_PER_CPU = 2
 STOP_S = 4.0
 """The promise is five seconds from SIGTERM to the end."""
 BIND_RETRY_S = 1.0
+PART_RETRY_S = 1.0
 
 
 class Kubelet:
@@ -99,23 +102,23 @@ class Kubelet:
 
     async def _run_parts(self) -> None:
         context = self._context
+        parts: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
+            "lease": self._lease.run,
+            "registration": self._registration.run,
+            "events": context.recorder.run,
+            "runtime": context.cache.run,
+            "nodes": self._nodes.run,
+            "services": self._services.run,
+            "network": self._node_network.run,
+            "addresses": self._release_addresses,
+            "pods": context.source.run,
+            "status": context.reporter.run,
+            "workers": self._workers.run,
+            "server": self._serve,
+        }
         async with asyncio.TaskGroup() as group:
-            parts = {
-                "lease": self._lease.run(),
-                "registration": self._registration.run(),
-                "events": context.recorder.run(),
-                "runtime": context.cache.run(),
-                "nodes": self._nodes.run(),
-                "services": self._services.run(),
-                "network": self._node_network.run(),
-                "addresses": self._release_addresses(),
-                "pods": context.source.run(),
-                "status": context.reporter.run(),
-                "workers": self._workers.run(),
-                "server": self._serve(),
-            }
             for name, part in parts.items():
-                group.create_task(part, name=name)
+                group.create_task(_keep_running(name, part), name=name)
 
     def _make_context(self) -> NodeContext:
         config, engine, client = self._config, self._engine, self._client
@@ -174,6 +177,17 @@ class Kubelet:
                 await self._server.stop()
                 await asyncio.sleep(BIND_RETRY_S)
         await asyncio.Event().wait()
+
+
+async def _keep_running(name: str, part: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """A fault in one part must not take the others down, least of all the heartbeat."""
+    while True:
+        try:
+            await part()
+            return
+        except Exception:
+            log.exception("%s has failed and starts anew", name)
+            await asyncio.sleep(PART_RETRY_S)
 
 
 async def run_kubelet(config: NodeConfig, engine: Engine, network: Network) -> None:

@@ -82,10 +82,13 @@ async def exec_output(engine: Engine, container_id: str, command: Sequence[str])
     """Exit code and the beginning of what was written."""
     session = await engine.exec(container_id, list(command), tty=False, stdin=False)
     kept = bytearray()
-    while (piece := await session.read()) is not None:
-        _, data = piece
-        kept += data[: max(0, MAX_OUTPUT_BYTES - len(kept))]
-    return await session.wait(), kept.decode(errors="replace")
+    try:
+        while (piece := await session.read()) is not None:
+            _, data = piece
+            kept += data[: max(0, MAX_OUTPUT_BYTES - len(kept))]
+        return await session.wait(), kept.decode(errors="replace")
+    finally:
+        await session.close()
 
 
 async def _http_get(action: HTTPGetAction, container: Container, pod_ip: str) -> ProbeOutcome:

@@ -26,6 +26,8 @@ CHECK_S = 1.0
 REPORT_S = 10.0
 """Heartbeats of the conditions; a change is reported at the next check. Liveness itself is the lease's affair."""
 ENGINE_TIMEOUT_S = 5.0
+ENGINE_FRESH_S = 5.0
+"""Images and version are asked for this often."""
 MAX_CONFLICTS = 5
 
 
@@ -52,6 +54,8 @@ class NodeRegistration:
         self._clock = clock
         self._reported_s: float | None = None
         self._reported: NodeStatus | None = None
+        self._engine_told: tuple[list[ImageInfo], str] = ([], "")
+        self._engine_asked_s: float | None = None
         self.node: Node | None = None
 
     async def run(self) -> None:
@@ -87,13 +91,16 @@ class NodeRegistration:
 
     async def _ask_engine(self) -> tuple[list[ImageInfo], str]:
         """An engine that does not answer makes the node NotReady by way of `health`; it must not stop the report."""
+        now_s = self._clock()
+        if self._engine_asked_s is not None and now_s - self._engine_asked_s < ENGINE_FRESH_S:
+            return self._engine_told
+        self._engine_asked_s = now_s
         try:
             async with asyncio.timeout(ENGINE_TIMEOUT_S):
-                return await self._engine.list_images(), await self._engine.version()
+                self._engine_told = (await self._engine.list_images(), await self._engine.version())
         except (EngineError, OSError, TimeoutError) as error:
             log.debug("engine: %s", error)
-            known = self._reported.node_info.container_runtime_version if self._reported is not None else ""
-            return [], known
+        return self._engine_told
 
     async def _fetch_or_create(self) -> Node:
         try:

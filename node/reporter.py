@@ -126,7 +126,7 @@ def status_patch(base: Pod, status: PodStatus) -> dict[str, object]:
 
 
 def merged_conditions(theirs: list[PodCondition], ours: list[PodCondition]) -> list[PodCondition]:
-    """Our own conditions as we say, everybody else's as the API has them."""
-    own = [condition for condition in ours if condition.type in OWNED]
-    names = {condition.type for condition in own}
-    return [*own, *(condition for condition in theirs if condition.type not in names)]
+    """Our own conditions as we say, everybody else's as the API has them, in the API's order."""
+    own = {condition.type: condition for condition in ours if condition.type in OWNED}
+    merged = [own.pop(condition.type, condition) for condition in theirs]
+    return [*merged, *own.values()]
