@@ -42,7 +42,6 @@ class Watch(NamedTuple):
 
     kind: type[Any]
     keys: Callable[[Any], Iterable[str]]
-    namespace: str = ""
 
 
 class Counters(msgspec.Struct):
@@ -92,7 +91,7 @@ class Controller(ABC):
     def attach(self) -> None:
         """Hear of changes; before the informers run, so that their first list arrives as changes too."""
         for watch in self.watches():
-            informer: Informer[Any] = self.informers.of(watch.kind, watch.namespace)
+            informer: Informer[Any] = self.informers.of(watch.kind)
             informer.add_handler(self._handler(watch))
 
     def _handler(self, watch: Watch) -> Callable[[Delta[Any]], None]:
@@ -107,7 +106,7 @@ class Controller(ABC):
 
     async def run(self) -> None:
         """Work for ever; the caches must be synced."""
-        self._gate = Gate(self.informers.cluster_wide())
+        self._gate = Gate(self.informers.all())
         async with asyncio.TaskGroup() as tasks:
             for _ in range(self.workers):
                 tasks.create_task(self._work())

@@ -24,13 +24,13 @@ class Informers:
 
     def __init__(self, client: RestClient) -> None:
         self._client = client
-        self._informers: dict[tuple[type[Any], str], Informer[Any]] = {}
+        self._informers: dict[type[Any], Informer[Any]] = {}
         self._indexes: set[tuple[type[Any], str]] = set()
 
-    def of(self, kind: type[T], namespace: str = "") -> Informer[T]:
-        informer: Informer[T] | None = self._informers.get((kind, namespace))
+    def of(self, kind: type[T]) -> Informer[T]:
+        informer: Informer[T] | None = self._informers.get(kind)
         if informer is None:
-            informer = self._informers[kind, namespace] = Informer(self._client, kind, namespace=namespace)
+            informer = self._informers[kind] = Informer(self._client, kind)
         return informer
 
     def indexed(self, kind: type[T], name: str, function: Callable[[T], Iterable[str]]) -> Informer[T]:
@@ -48,8 +48,8 @@ class Informers:
     def pods_by_node(self) -> Informer[Pod]:
         return self.indexed(Pod, NODE_INDEX, lambda pod: (pod.spec.node_name,) if pod.spec.node_name else ())
 
-    def cluster_wide(self) -> list[Informer[Any]]:
-        return [informer for (_, namespace), informer in self._informers.items() if not namespace]
+    def all(self) -> list[Informer[Any]]:
+        return list(self._informers.values())
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:

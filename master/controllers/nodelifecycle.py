@@ -49,7 +49,7 @@ class NodeLifecycleController(Controller):
         super().__init__(context)
         self._grace_s = grace_s
         self._nodes = context.informers.of(Node)
-        self._leases = context.informers.of(Lease, LEASE_NAMESPACE)
+        self._leases = context.informers.of(Lease)
         self._pods = context.informers.pods_by_node()
         self._sightings: dict[str, Sighting] = {}
         self._next_eviction_s = 0.0
@@ -57,7 +57,7 @@ class NodeLifecycleController(Controller):
     def watches(self) -> Sequence[Watch]:
         return (
             Watch(Node, self._keys_of_node),
-            Watch(Lease, lambda lease: (lease.metadata.name,), LEASE_NAMESPACE),
+            Watch(Lease, keys_of_lease),
             Watch(Pod, lambda pod: (pod.spec.node_name,) if self._is_lost(pod.spec.node_name) else ()),
         )
 
@@ -158,6 +158,11 @@ class NodeLifecycleController(Controller):
             self.events.event(pod, "Warning", "NodeNotReady", "Node is not ready")
 
         await asyncio.gather(*(mark(pod) for pod in self._pods.by_index(NODE_INDEX, key) if is_ready(pod)))
+
+
+def keys_of_lease(lease: Lease) -> Iterable[str]:
+    """A node's lease bears its name; leases elsewhere are about leadership."""
+    return (lease.metadata.name,) if lease.metadata.namespace == LEASE_NAMESPACE else ()
 
 
 def sign_of_life(node: Node, lease: Lease | None) -> str:

@@ -44,6 +44,7 @@ pods = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(pods, st.booleans())
 def test_only_live_matching_pods_with_an_address_are_endpoints(present: list[Pod], publish: bool) -> None:
     svc = service(HTTP, publish=publish)

@@ -4,7 +4,7 @@ import ipaddress
 
 import pytest
 from controllers_objects import NOW, node, pod
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from master.api.core.node import NodeCondition, Taint
@@ -32,6 +32,7 @@ def effects(taints: list[Taint]) -> set[tuple[str, str]]:
     return {(taint.key, taint.effect) for taint in taints}
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(["True", "False", "Unknown"]),
     st.sampled_from(list(Execute)),
@@ -108,6 +109,7 @@ def test_the_shortest_toleration_counts(
     assert tolerated_s(taints, tolerations) == expected_s
 
 
+@settings(deadline=None)
 @given(st.integers(0, 20), st.sets(st.integers(0, 15)))
 def test_pod_networks_never_overlap_and_are_given_until_none_is_left(count: int, foreign: set[int]) -> None:
     network = ipaddress.ip_network("10.91.0.0/20")

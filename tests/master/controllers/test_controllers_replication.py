@@ -1,7 +1,7 @@
 """ReplicaSets and ReplicationControllers: the plan converges, and the least useful pods go first."""
 
 from controllers_objects import EPOCH_S, LABELS, NOW, pod, replica_set
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from master.api.core.pod import Pod
@@ -37,6 +37,7 @@ pods = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(st.integers(0, 12), pods)
 def test_one_plan_applied_gives_exactly_the_wanted_number_of_active_pods(wanted: int, present: list[Pod]) -> None:
     plan = plan_replicas(wanted, present, present)
