@@ -261,6 +261,7 @@ class World:
         self.last_arrival: dict[tuple[str, str], float] = {}
         self.canonical: dict[int, int] = {}
         self.acknowledged: set[int] = set()
+        self.refused: set[int] = set()
         self.values = itertools.count(1)
         self.leaders: dict[int, str] = {}
         self.reads_done = 0
@@ -393,6 +394,8 @@ class World:
                 if result != value:
                     raise Violation(f"write {value} was answered with {result}")
                 self.acknowledged.add(value)
+            else:
+                self.refused.add(value)
 
         self.cores[name].propose(b"%d" % value, decided)
         return value
@@ -437,11 +440,12 @@ class World:
 
         def written() -> bool:
             nonlocal last
-            if last is None and self.leader is not None:
+            # The leader may still change once; then the write is refused, but never left without an answer.
+            if self.leader is not None and (last is None or last in self.refused):
                 last = self.write(self.leader)
             return last in self.acknowledged
 
-        self.until(written)  # nothing disturbs any more: the first attempt must succeed
+        self.until(written)
         self.until(lambda: all(machine.applied[-1:] == [last] for machine in self.machines.values()))
         for name, machine in self.machines.items():
             missing = self.acknowledged - set(machine.applied)

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from raftstore_cluster import Cluster, Writers, eventually, running, socket_mode
 
-from raftstore.client import Compare, Fence, Get, Put
+from raftstore.client import Compare, Fence, Get, Put, StoreClient
 from raftstore.errors import Fenced, OutcomeUnknown, Unavailable
 from raftstore.frames import Write, framed
 from raftstore.protocol import Proposal, PutResult, Txn, TxnResult
@@ -181,7 +181,7 @@ def test_a_repeated_write_is_applied_once_and_a_fenced_one_is_refused(tmp_path: 
         leader = await cluster.leader()
         follower = next(name for name in cluster.names if name != leader)
         client = cluster.client(follower)
-        await client.put("/counter", b"0")
+        await client.put("/opens-the-session", b"")
         # The very same frame a second and a third time, through different members.
         proposal = Proposal(client._session, 1000, 0, Txn([], [Put("/once", b"1")]))
         answers = []
@@ -202,21 +202,30 @@ def test_a_repeated_write_is_applied_once_and_a_fenced_one_is_refused(tmp_path: 
         kv = await client.get("/fenced")
         assert kv is not None and kv.value == b"5"
 
-        # Many clients count one key up by compare-and-swap: every success counts once.
-        async def count_up(times: int) -> None:
-            for _ in range(times):
-                while True:
-                    kv = await client.get("/counter")
-                    assert kv is not None
-                    new = b"%d" % (int(kv.value) + 1)
-                    compare = Compare("/counter", "mod", "==", kv.mod_revision)
-                    if (await client.txn([compare], [Put("/counter", new)], [Get("/counter")])).succeeded:
-                        break
-
-        await asyncio.gather(*(count_up(5) for _ in range(6)))
-        kv = await client.get("/counter")
-        assert kv is not None and kv.value == b"30"
         await client.close()
+
+    with running(tmp_path) as cluster:
+        asyncio.run(scenario(cluster))
+
+
+def test_compare_and_swap_through_every_member_counts_each_success_once(tmp_path: Path) -> None:
+    async def scenario(cluster: Cluster) -> None:
+        clients = [cluster.client(name) for name in cluster.names]
+        await clients[0].put("/counter", b"0")
+
+        async def count_up(client: StoreClient, times: int) -> None:
+            while times:
+                kv = await client.get("/counter")
+                assert kv is not None
+                new = b"%d" % (int(kv.value) + 1)
+                compare = Compare("/counter", "mod", "==", kv.mod_revision)
+                times -= (await client.txn([compare], [Put("/counter", new)], [Get("/counter")])).succeeded
+
+        await asyncio.gather(*(count_up(client, 5) for client in clients * 2))
+        kv = await clients[1].get("/counter")
+        assert kv is not None and kv.value == b"30"
+        for client in clients:
+            await client.close()
 
     with running(tmp_path) as cluster:
         asyncio.run(scenario(cluster))
