@@ -389,7 +389,7 @@ def test_the_lease_is_renewed_and_the_node_tells_what_it_is(node_lab: NodeLab) -
             "PIDPressure",
         }
         assert node.status.daemon_endpoints.kubelet_endpoint.port == 10250
-        assert node.status.node_info.container_runtime_version.startswith("docker://")
+        assert node.status.node_info.container_runtime_version.startswith(f"{node_lab.runtime}://")
 
         async def shows_image() -> bool:
             shown = await client.get(type(node), NODE)
@@ -447,5 +447,88 @@ spec: {containers: [{name: c, env: [{name: PASSWORD, value: canary-value}]}]}
         assert (await fetch("/healthz", "POST")).endswith("405")
         assert (await fetch("/containerLogs/default/open/c")).endswith("404")
         await client.delete(Pod, "open", "default", grace_period_s=0)
+
+    run(node_lab, scenario)
+
+
+def test_a_pod_on_the_nodes_network_answers_at_the_nodes_address(node_lab: NodeLab) -> None:
+    manifest = """
+metadata: {name: onhost}
+spec:
+  hostNetwork: true
+  containers:
+  - name: c
+    command: [sh, -c, 'mkdir /www; echo here > /www/index.html; exec httpd -f -p 8099 -h /www']
+    readinessProbe: {httpGet: {path: /, port: 8099}, periodSeconds: 1}
+"""
+
+    async def scenario(client: RestClient) -> None:
+        await node_lab.apply(client, manifest)
+        pod = await node_lab.pod_when(client, "onhost", is_ready)
+        assert pod.status.pod_ip == pod.status.host_ip == node_lab.address
+        async with aiohttp.ClientSession() as session, session.get(f"http://{node_lab.address}:8099/") as answer:
+            assert await answer.text() == "here\n"
+        await client.delete(Pod, "onhost", "default", grace_period_s=0)
+        await node_lab.gone(client, "onhost")
+
+    run(node_lab, scenario)
+
+
+def test_a_deletion_runs_the_hook_and_honours_a_shortened_grace_period(node_lab: NodeLab) -> None:
+    manifest = """
+metadata: {name: slow}
+spec:
+  terminationGracePeriodSeconds: 60
+  containers:
+  - name: c
+    command: [sh, -c, 'trap "" TERM; while true; do sleep 1; done']
+    volumeMounts: [{name: out, mountPath: /out}]
+    lifecycle: {preStop: {exec: {command: [sh, -c, 'echo stopped > /out/told']}}}
+  volumes: [{name: out, hostPath: {path: HOST, type: DirectoryOrCreate}}]
+"""
+
+    async def scenario(client: RestClient) -> None:
+        folder = node_lab.folder / "hook"
+        await node_lab.apply(client, manifest.replace("HOST", str(folder)))
+        await node_lab.pod_when(client, "slow", is_ready)
+        await client.delete(Pod, "slow", "default")
+
+        async def told() -> bool:
+            return (folder / "told").exists()
+
+        await until("the preStop hook has run", told)
+        pod = await client.get(Pod, "slow", "default")
+        assert pod.metadata.deletion_timestamp is not None
+        await client.delete(Pod, "slow", "default", grace_period_s=1)
+        await node_lab.gone(client, "slow")
+
+    run(node_lab, scenario)
+
+
+def test_pods_go_on_while_no_master_answers(node_lab: NodeLab) -> None:
+    async def scenario(client: RestClient) -> None:
+        await node_lab.apply(client, "metadata: {name: alone}\nspec: {containers: [{name: c}]}")
+        before = await node_lab.pod_when(client, "alone", is_ready)
+        server = node_lab.processes["master.apiserver"].args
+        await asyncio.to_thread(node_lab.stop, "master.apiserver", kill=True)
+        await asyncio.to_thread(node_lab.stop, "node")
+        node_lab.start_kubelet()
+
+        async def runs() -> bool:
+            engine = node_lab.engine()
+            try:
+                states = await engine.list_containers()
+                return any(each.pod_uid == before.metadata.uid and each.state == "running" for each in states)
+            finally:
+                await engine.close()
+
+        await until("the container runs", runs)
+        assert isinstance(server, list)
+        node_lab.spawn("master.apiserver", *server[2:])
+        await node_lab.ready(client)
+        after = await node_lab.pod_when(client, "alone", is_ready)
+        assert after.status.container_statuses[0].container_id == before.status.container_statuses[0].container_id
+        assert await execute(node_lab, "alone", "c", ["true"]) == (0, "", "")
+        await client.delete(Pod, "alone", "default", grace_period_s=0)
 
     run(node_lab, scenario)

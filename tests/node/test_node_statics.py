@@ -102,8 +102,8 @@ def test_a_status_patch_names_the_pod_and_leaves_foreign_conditions_alone() -> N
     assert patch["metadata"] == {"uid": "u", "resourceVersion": "7"}
     assert patch["status"]["phase"] == "Running"
     assert [(each["type"], each["status"]) for each in patch["status"]["conditions"]] == [
-        ("Ready", "True"),
         ("lb", "True"),
+        ("Ready", "True"),
     ]
     assert status_patch(base, base.status) == {}
 
