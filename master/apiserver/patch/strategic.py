@@ -50,7 +50,8 @@ def _merge_object(tree: Object, patch: Object, struct: Struct | None) -> Object:
             continue
         elif value is None:
             merged.pop(key, None)
-        else:
+        elif key in merged or not (isinstance(value, dict) and DIRECTIVE in value):
+            # An object with a directive has nothing to say about a field that is not there.
             merged[key] = _merge_value(merged.get(key), value, rule_of(struct, key))
     return merged
 

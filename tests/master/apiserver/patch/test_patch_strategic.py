@@ -1,6 +1,8 @@
 """Strategic merge patch: what kubectl sends, upstream's answers, and properties over keyed lists."""
 
 import copy
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -179,3 +181,23 @@ def test_the_patch_of_client_side_apply_reaches_the_wanted_list(
     order = [{"name": item["name"]} for item in new]
     patch = {"spec": {"$setElementOrder/containers": order, "containers": new + deletions}}
     assert strategic.apply(pod(*old), patch, Pod)["spec"]["containers"] == new
+
+
+RECORDED = json.loads((Path(__file__).parent / "data" / "strategic_patches_by_kubectl.json").read_text())
+
+
+def without_empties(tree: Any) -> Any:
+    """Typed printing drops empty values, and leaves directives in elements that are new; neither is of interest."""
+    if isinstance(tree, dict):
+        return {
+            key: without_empties(value)
+            for key, value in tree.items()
+            if value not in ({}, [], None) and not key.startswith("$")
+        }
+    return [without_empties(item) for item in tree] if isinstance(tree, list) else tree
+
+
+@pytest.mark.parametrize("case", RECORDED, ids=lambda case: str(RECORDED.index(case)))
+def test_random_patches_give_what_kubectl_patch_local_gave(case: dict[str, Any]) -> None:
+    """Recorded from kubectl 1.33, whose `patch --local` runs upstream's own merge."""
+    assert without_empties(strategic.apply(case["tree"], case["patch"], Pod)) == case["result"]
