@@ -36,7 +36,7 @@ async def create(
             continue
         shown.append(tree)
         if not output:
-            print(f"{resource.label(tree['metadata'].get('name', ''))} created{suffix(dry_run)}")
+            print(f"{resource.label((tree.get('metadata') or {}).get('name', ''))} created{suffix(dry_run)}")
     if output and shown:
         print(format_objects(shown, output, catalogue, as_list=len(shown) > 1), end="")
     return code

@@ -3,6 +3,7 @@
 import re
 
 from master.api.status import ApiError
+from master.client.errors import Unreachable
 
 
 class CommandError(Exception):
@@ -13,6 +14,8 @@ def explain(error: ApiError, action: str = "") -> str:
     """The line(s) kubectl would print; `action` such as `error when creating "web.yaml"` goes before the message."""
     if error.code == 401:
         return "error: You must be logged in to the server (Unauthorized)"
+    if isinstance(error, Unreachable):
+        return f"Unable to connect to the server: {error.message}"
     prefix = f"{action}: " if action else ""
     if error.reason == "Invalid" and error.causes:
         return _invalid(error)

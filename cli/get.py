@@ -113,7 +113,8 @@ async def _watch_table(
         await session.get(resource.path(namespace, name))
         query = {**query, "fieldSelector": f"metadata.name={name}"}
     table = await session.get(resource.path(namespace), query, accept=TABLE)
-    print(*view.lines(table), sep="\n", flush=True)
+    if table.get("rows") or table.get("items"):
+        print(*view.lines(table), sep="\n", flush=True)
     version = table["metadata"]["resourceVersion"]
     async for event in watch_lines(session, resource.path(namespace), {**query, "resourceVersion": version}, TABLE):
         print(*view.lines(event["object"]), sep="\n", flush=True)

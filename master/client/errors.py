@@ -26,9 +26,12 @@ def status_error(code: int, body: bytes) -> ApiError:
     return ApiError.from_status(status)
 
 
-def unreachable(url: str, error: Exception) -> ServiceUnavailable:
-    """No answer, and certainly nothing was changed."""
-    return ServiceUnavailable(f"{url}: {describe(error)}")
+class Unreachable(ServiceUnavailable):
+    """No server answered at all, and certainly nothing was changed."""
+
+
+def unreachable(url: str, error: Exception) -> Unreachable:
+    return Unreachable(f"{url}: {describe(error)}")
 
 
 def outcome_unknown(method: str, path: str, detail: str) -> OutcomeUnknown:

@@ -153,6 +153,15 @@ def test_a_refused_exec_says_why(environment: dict[str, str]) -> None:
     assert done.stderr.decode() == "Error from server (Forbidden): not for you\n"
 
 
+def test_a_server_that_is_not_there_is_named(environment: dict[str, str], tmp_path: Path) -> None:
+    tree = json.loads(Path(environment["KUBECONFIG"]).read_text())
+    tree["clusters"][0]["cluster"]["server"] = "http://127.0.0.1:1"
+    (tmp_path / "config").write_text(json.dumps(tree))
+    done = timonier(environment, "get", "pods", "--kubeconfig", str(tmp_path / "config"))
+    assert done.returncode == 1
+    assert done.stderr.decode().startswith("Unable to connect to the server: http://127.0.0.1:1: ")
+
+
 def test_logs_choose_a_container_and_pass_bytes_through(environment: dict[str, str]) -> None:
     assert timonier(environment, "logs", "p").stdout.decode() == "c all\nzweite Zeile äö\nlast"
     assert timonier(environment, "logs", "p", "-c", "d", "--tail", "5").stdout.startswith(b"d 5\n")
