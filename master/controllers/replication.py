@@ -20,7 +20,7 @@ from master.api.status import ApiError
 from master.client.rest import copy_object, object_key
 from master.controllers.base import Context, Controller, Watch
 from master.controllers.claiming import claim
-from master.controllers.informers import orphans_of
+from master.controllers.informers import CONTROLLER_INDEX, orphans_of
 from master.controllers.owners import controller_key, controller_of, controller_reference
 from master.controllers.podstate import (
     available_in_s,
@@ -72,7 +72,7 @@ class Replication(Controller):
         self.name = f"{family.kind.__name__.lower()}-controller"  # type: ignore[misc]
         super().__init__(context)
         self._family = family
-        self._owners = context.informers.of(family.kind)
+        self._owners = context.informers.by_controller(family.kind)
         self._pods = context.informers.by_controller(Pod)
 
     def watches(self) -> Sequence[Watch]:
@@ -90,13 +90,15 @@ class Replication(Controller):
         if owner is None:
             return None
         children = [
-            *self._pods.by_index("controller", owner.metadata.uid),
-            *self._pods.by_index("controller", orphans_of(owner.metadata.namespace)),
+            *self._pods.by_index(CONTROLLER_INDEX, owner.metadata.uid),
+            *self._pods.by_index(CONTROLLER_INDEX, orphans_of(owner.metadata.namespace)),
         ]
         pods = await claim(self, key, owner, self._family.selector(owner), children)
         failure: tuple[str, ApiError] | None = None
         if owner.metadata.deletion_timestamp is None:
-            failure = await self._apply(key, owner, plan_replicas(owner.spec.replicas, pods, pods))
+            failure = await self._apply(
+                key, owner, plan_replicas(owner.spec.replicas, pods, self._related(owner, pods))
+            )
         now_s = self.env.wall_clock()
         status = status_of(self._family, owner, pods, failure, now_s=now_s, now=self.env.now())
         if msgspec.json.encode(status) != msgspec.json.encode(owner.status):
@@ -104,6 +106,14 @@ class Replication(Controller):
         if failure is not None:
             raise failure[1]
         return next_availability_s(pods, owner.spec.min_ready_seconds, now_s)
+
+    def _related(self, owner: Any, own: Sequence[Pod]) -> Iterable[Pod]:
+        """The pods of all ReplicaSets of one Deployment: they serve one purpose and should spread as one."""
+        parent = controller_of(owner)
+        if parent is None:
+            return own
+        siblings = self._owners.by_index(CONTROLLER_INDEX, parent.uid)
+        return (pod for sibling in siblings for pod in self._pods.by_index(CONTROLLER_INDEX, sibling.metadata.uid))
 
     async def _apply(self, key: str, owner: Any, plan: ReplicaPlan) -> tuple[str, ApiError] | None:
         """The reason and error of the first failure, if any."""

@@ -35,7 +35,7 @@ from master.controllers.deployment.status import (
     with_condition,
     with_failures,
 )
-from master.controllers.informers import orphans_of
+from master.controllers.informers import CONTROLLER_INDEX, orphans_of
 from master.controllers.owners import controller_key, controller_of, is_controlled_by
 
 
@@ -109,8 +109,8 @@ class DeploymentController(Controller):
 
     async def _survey(self, key: str, deployment: Deployment) -> Round:
         candidates = [
-            *self._replica_sets.by_index("controller", deployment.metadata.uid),
-            *self._replica_sets.by_index("controller", orphans_of(deployment.metadata.namespace)),
+            *self._replica_sets.by_index(CONTROLLER_INDEX, deployment.metadata.uid),
+            *self._replica_sets.by_index(CONTROLLER_INDEX, orphans_of(deployment.metadata.namespace)),
         ]
         owned = await claim(self, key, deployment, selector_from(deployment.spec.selector), candidates)
         new = revisions.newest(deployment, owned)
@@ -126,7 +126,7 @@ class DeploymentController(Controller):
     async def _recreate(self, this: Round) -> None:
         stops = plan_stop(this.old)
         await self._resize(this, stops)
-        pods = [pod for old in this.old for pod in self._pods.by_index("controller", old.metadata.uid)]
+        pods = [pod for old in this.old for pod in self._pods.by_index(CONTROLLER_INDEX, old.metadata.uid)]
         if stops or any_runs(pods):
             return
         new = this.new or await self._create_newest(this)
