@@ -36,11 +36,16 @@ def effective(
     """The capabilities of a container: drops first when they are ALL, then additions, clipped to `allowed`."""
     if privileged:
         return allowed
-    added, dropped = {_normal(name) for name in add}, {_normal(name) for name in drop}
+    added, dropped = normal(add), normal(drop)
     base: frozenset[str] = frozenset() if ALL in dropped else DEFAULTS
     if ALL in added:
         base = frozenset(NAMES)
     return ((base | added) - (dropped - added if ALL in dropped else dropped) - {ALL}) & allowed
+
+
+def normal(names: Iterable[str]) -> frozenset[str]:
+    """Without CAP_ and in capitals; raises `UnknownCapability`."""
+    return frozenset(_normal(name) for name in names)
 
 
 def bits(names: Iterable[str]) -> int:

@@ -26,6 +26,8 @@ CONTAINER_NAME = "io.kubernetes.container.name"
 # The kubelet's containerLogMaxSize; Docker rotates, so two files are kept.
 LOG_CONFIG = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "2"}}
 CPU_PERIOD_US = 100_000
+# Docker before 23 knows no newer ones, so those are asked for only by name.
+OLD_CAPABILITIES = frozenset(capabilities.NAMES[:38])
 NEVER = "0001-01-01T00:00:00Z"
 EXITED_WORDS = ("exited", "dead", "removing")
 
@@ -37,7 +39,7 @@ class Machine:
 
     def __init__(self, allowed: frozenset[str], oom_score_adj: int) -> None:
         self.allowed = allowed
-        self.complete = frozenset(capabilities.NAMES[:38]) <= allowed
+        self.complete = allowed >= OLD_CAPABILITIES
         self.oom_floor = -1000 if "SYS_RESOURCE" in allowed else oom_score_adj
 
     def oom_score_adj(self, wanted: int) -> int:
@@ -164,6 +166,7 @@ def _security(spec: ContainerSpec, machine: Machine) -> Json:
     if spec.privileged and machine.complete:
         return {"Privileged": True, "SecurityOpt": options}
     granted = capabilities.effective(spec.cap_add, spec.cap_drop, machine.allowed, privileged=spec.privileged)
+    granted &= OLD_CAPABILITIES | capabilities.normal(spec.cap_add)
     security: Json = {"CapDrop": ["ALL"], "CapAdd": sorted(granted), "SecurityOpt": options}
     if spec.privileged:
         options += ["seccomp=unconfined", "apparmor=unconfined"]
