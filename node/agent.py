@@ -23,7 +23,7 @@ from node.context import NodeContext
 from node.engine.base import Engine
 from node.images import ImagePuller
 from node.lease import NodeLease
-from node.network.base import Network, NetworkError
+from node.network.base import Network
 from node.nodeinfo import allocatable, read_machine
 from node.nodestatus import Health
 from node.objects import ObjectCache
@@ -64,7 +64,7 @@ class Kubelet:
         self._nodes: Informer[Node] = Informer(self._client, Node)
         self._services: Informer[Service] = Informer(self._client, Service)
         memory = Path(config.root_dir) / "pod-cidr"
-        self._node_network = NodeNetwork(network, self._nodes, config.node_name, memory)
+        self._node_network = NodeNetwork(network, self._nodes, config.node_name, memory, self._live_sandboxes)
         self._context = self._make_context()
         self._context.allocatable = allocatable(machine, config.max_pods)
         self._workers = PodWorkers(self._context, self._own_node)
@@ -110,7 +110,6 @@ class Kubelet:
             "nodes": self._nodes.run,
             "services": self._services.run,
             "network": self._node_network.run,
-            "addresses": self._release_addresses,
             "pods": context.source.run,
             "status": context.reporter.run,
             "workers": self._workers.run,
@@ -156,15 +155,10 @@ class Kubelet:
         engine_error = "" if cache.healthy else f"container runtime is down: {cache.error}"
         return Health(engine_error=engine_error, network_error=self._node_network.error)
 
-    async def _release_addresses(self) -> None:
-        """Once: addresses of sandboxes that died with the node or while no kubelet looked."""
-        await self._node_network.ready.wait()
-        await self._context.cache.newer_than("", 0.0)
-        live = [each.id for pod in self._context.cache.pods().values() for each in pod.sandboxes if each.running]
-        try:
-            await self._network.reconcile(live)
-        except (NetworkError, OSError) as error:
-            log.warning("addresses of dead sandboxes could not be released: %s", error)
+    async def _live_sandboxes(self) -> list[str]:
+        cache = self._context.cache
+        await cache.newer_than("", 0.0)
+        return [each.id for pod in cache.pods().values() for each in pod.sandboxes if each.running]
 
     async def _serve(self) -> None:
         """The ports may still be held by the kubelet that was here before."""

@@ -22,7 +22,8 @@ log = logging.getLogger(__name__)
 
 WRITERS = 8
 MAX_CONFLICTS = 5
-MAX_TERMINATING_RETRIES = 10
+RETRY_S = 1.0
+"""Not growing: when the masters are back, statuses must be too."""
 
 
 class _Report(msgspec.Struct):
@@ -65,10 +66,9 @@ class StatusReporter:
             uid = await self._queue.get()
             try:
                 await self._write(uid)
-                self._queue.forget(uid)
             except (ApiError, OSError, TimeoutError) as error:
                 log.info("status of pod %s not written: %s", uid, error)
-                self._queue.add_rate_limited(uid)
+                self._queue.add_after(uid, RETRY_S)
             finally:
                 self._queue.done(uid)
 

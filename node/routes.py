@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
 from master.api.core.node import Node
@@ -16,16 +16,22 @@ RETRY_S = 1.0
 RESYNC_S = 30.0
 """Routes that somebody removed come back within this time."""
 
+LiveSandboxes = Callable[[], Awaitable[list[str]]]
+"""Asks the engine which sandboxes run; addresses of all others are released once at the start."""
+
 
 class NodeNetwork:
     """`ready` is set once pods can be attached; `error` says why they cannot."""
 
-    def __init__(self, network: Network, nodes: Informer[Node], node_name: str, memory: Path) -> None:
+    def __init__(
+        self, network: Network, nodes: Informer[Node], node_name: str, memory: Path, live_sandboxes: LiveSandboxes
+    ) -> None:
         self._memory = memory
         """Remembers the CIDR: a node that restarts while no master answers can still run its pods."""
         self._network = network
         self._nodes = nodes
         self._node_name = node_name
+        self._live_sandboxes = live_sandboxes
         self._cidr = ""
         self._due = asyncio.Event()
         self.ready = asyncio.Event()
@@ -60,6 +66,8 @@ class NodeNetwork:
             return
         if cidr != self._cidr or not self.ready.is_set():
             await self._network.setup(cidr)
+            # Before any pod is attached: an address given out after the look would be taken back again.
+            await self._network.reconcile(await self._live_sandboxes())
             log.info("the pod network is set up on %s", cidr)
             self._memory.parent.mkdir(parents=True, exist_ok=True)
             self._memory.write_text(cidr)

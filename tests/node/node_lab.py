@@ -123,10 +123,11 @@ class NodeLab:
 
     def spawn(self, name: str, *command: str) -> None:
         """In the lab's network namespace and cgroup."""
-        group = str(self._cgroup_folder() / "cgroup.procs")
+        group = self._cgroup_folder() / name
+        group.mkdir(exist_ok=True)
 
         def join() -> None:
-            with open(group, "w") as file:
+            with open(group / "cgroup.procs", "w") as file:
                 file.write("0")
 
         with open(self.folder / f"{name}.log", "ab") as out:
@@ -326,6 +327,23 @@ class NodeLab:
     def _cgroup_folder(self) -> Path:
         unified = CGROUPS / "unified"
         return (unified if unified.is_dir() else CGROUPS) / self.mark
+
+    def cut_power(self) -> None:
+        """The node's containers, engine and kubelet at once; the master goes on."""
+        for name in ("node", "engine", "pods"):
+            group = self._cgroup_folder() / name
+            (group / "cgroup.kill").write_text("1")
+            self.wait_for(lambda group=group: "populated 0" in (group / "cgroup.events").read_text(), f"{name} is dead")
+        for name in ("node", "engine"):
+            self.processes[name].wait(PATIENCE_S)
+        Path(self.socket).unlink(missing_ok=True)
+        if self.runtime == "docker":
+            unmount_below(self.folder / "exec")
+            shutil.rmtree(self.folder / "exec", ignore_errors=True)
+
+    def restore_power(self) -> None:
+        self._start_engine()
+        self.start_kubelet()
 
     def close(self) -> None:
         folder = self._cgroup_folder()

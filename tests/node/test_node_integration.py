@@ -532,3 +532,28 @@ def test_pods_go_on_while_no_master_answers(node_lab: NodeLab) -> None:
         await client.delete(Pod, "alone", "default", grace_period_s=0)
 
     run(node_lab, scenario)
+
+
+def test_after_a_power_cut_the_pods_start_again_where_they_were(node_lab: NodeLab) -> None:
+    always = "metadata: {name: lasting}\nspec: {containers: [{name: c}]}"
+    once = "metadata: {name: once}\nspec: {restartPolicy: Never, containers: [{name: c}]}"
+
+    async def scenario(client: RestClient) -> None:
+        await node_lab.apply(client, always)
+        await node_lab.apply(client, once)
+        await node_lab.pod_when(client, "lasting", is_ready)
+        await node_lab.pod_when(client, "once", is_ready)
+        await asyncio.to_thread(node_lab.cut_power)
+        await asyncio.to_thread(node_lab.restore_power)
+
+        def started_again(pod: Pod) -> bool:
+            return is_ready(pod) and pod.status.container_statuses[0].restart_count == 1
+
+        await node_lab.pod_when(client, "lasting", started_again)
+        ended = await node_lab.pod_when(client, "once", lambda pod: pod.status.phase == "Failed")
+        assert ended.status.container_statuses[0].restart_count == 0
+        for name in ("lasting", "once"):
+            await client.delete(Pod, name, "default", grace_period_s=0)
+            await node_lab.gone(client, name)
+
+    run(node_lab, scenario)
