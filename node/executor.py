@@ -40,6 +40,7 @@ MAX_MESSAGE_BYTES = 4096
 MAX_FALLBACK_BYTES = 2048
 MAX_FALLBACK_LINES = 80
 HOOK_FAILED_GRACE_S = 2.0
+RUN_ERROR = "RunContainerError"
 
 
 class StartFailed(Exception):
@@ -152,7 +153,7 @@ class PodExecutor:
             try:
                 await engine.start_container(container_id)
             except StartError as error:
-                raise self._failed(pod, "RunContainerError", error) from error
+                raise self._failed(pod, RUN_ERROR, error) from error
         context.event(pod, "Normal", "Started", f"Started container {container.name}")
         return container_id
 

@@ -17,7 +17,7 @@ from master.api.timestamps import parse_rfc3339
 from node.containerspec import definition_hash
 from node.context import NodeContext
 from node.engine.base import EngineError, SandboxState
-from node.executor import PodExecutor, StartFailed, find_container_or_none
+from node.executor import RUN_ERROR, PodExecutor, StartFailed, find_container_or_none
 from node.facts import Ending, Facts, ProbeView, Waiting
 from node.lifecycle import DEFAULT_GRACE_S, Decision, decide
 from node.mirrors import is_static
@@ -390,6 +390,8 @@ class PodWorker:
         try:
             container_id = await self._executor.start(pod, step, live.id, address)
         except StartFailed as failure:
+            if failure.waiting.reason == RUN_ERROR and step.backoff is not None:
+                self._backoffs[step.name] = step.backoff  # it was made and did not start: a crash like any other
             return self._hold_back(step.name, failure)
         self._waiting.pop(step.name, None)
         self._start_failures.pop(step.name, None)

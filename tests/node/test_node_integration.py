@@ -557,3 +557,23 @@ def test_after_a_power_cut_the_pods_start_again_where_they_were(node_lab: NodeLa
             await node_lab.gone(client, name)
 
     run(node_lab, scenario)
+
+
+def test_a_command_that_does_not_exist_ends_in_a_crash_loop(node_lab: NodeLab) -> None:
+    manifest = "metadata: {name: nocommand}\nspec: {containers: [{name: c, command: [/no/such/command]}]}"
+
+    async def scenario(client: RestClient) -> None:
+        await node_lab.apply(client, manifest)
+
+        def held_back(pod: Pod) -> bool:
+            statuses = pod.status.container_statuses
+            waiting = statuses[0].state.waiting if statuses else None
+            return waiting is not None and waiting.reason == "CrashLoopBackOff"
+
+        pod = await node_lab.pod_when(client, "nocommand", held_back)
+        ended = pod.status.container_statuses[0].last_state.terminated
+        assert ended is not None and ended.exit_code in (127, 128) and "/no/such/command" in ended.message
+        await client.delete(Pod, "nocommand", "default")
+        await node_lab.gone(client, "nocommand")
+
+    run(node_lab, scenario)
