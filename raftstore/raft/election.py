@@ -19,6 +19,8 @@ logger = logging.getLogger("raftstore.raft")
 
 # After the connection to the leader broke: long enough for the others to have noticed too, and to not collide.
 _LOST_LEADER_DELAY_S: Final = (0.02, 0.15)
+# While it is known that the leader is gone, a failed attempt (somebody had not noticed yet) is soon repeated.
+_HURRIED_RETRY_S: Final = (0.1, 0.3)
 
 
 class _SyncObj(base._SyncObj):
@@ -32,14 +34,21 @@ class _SyncObj(base._SyncObj):
         self._votes = set()
         self._pre_votes = None  # None: no question is open
         self._leader_heard_s = float("-inf")
+        self._hurry_until_s = float("-inf")
         self._term_start_index = None  # the leader's own no-op
         self._sequence = 0
         self._lost_leader_reason = "the cluster has just started, or no leader was heard"
 
+    def _next_attempt_s(self) -> float:
+        now = self._now()
+        if now < self._hurry_until_s:
+            return now + self._environment.random.uniform(*_HURRIED_RETRY_S)
+        return now + self.__generateRaftTimeout()
+
     # --- becoming a leader
 
     def _start_pre_vote(self) -> None:
-        self.__raftElectionDeadline = self._now() + self.__generateRaftTimeout()
+        self.__raftElectionDeadline = self._next_attempt_s()
         if self.__raftLeader is not None:
             self._lost_leader_reason = f"{self.leader_name} was not heard for an election timeout"
             logger.info("no longer following: %s", self._lost_leader_reason)
@@ -54,7 +63,7 @@ class _SyncObj(base._SyncObj):
     def _start_election(self, *, transfer: bool = False) -> None:
         self._pre_votes = None
         self._votes = {self.__selfNode.name}
-        self.__raftElectionDeadline = self._now() + self.__generateRaftTimeout()
+        self.__raftElectionDeadline = self._next_attempt_s()
         self.__raftLeader = None
         self.__setState(CANDIDATE)
         self.__setCurrentTerm(self.__raftCurrentTerm + 1, self.__selfNode.name)
@@ -120,6 +129,7 @@ class _SyncObj(base._SyncObj):
         """A message of the current term's leader has come."""
         now = self._now()
         self._leader_heard_s = now
+        self._hurry_until_s = float("-inf")
         self._pre_votes = None
         self.__raftElectionDeadline = now + self.__generateRaftTimeout()
         if self.__raftState != FOLLOWER:
@@ -179,6 +189,7 @@ class _SyncObj(base._SyncObj):
             return
         self._lost_leader_reason = f"the connection to {name} broke"
         self._leader_heard_s = float("-inf")
+        self._hurry_until_s = self._now() + self._tuning.election_max_s
         soon = self._now() + self._environment.random.uniform(*_LOST_LEADER_DELAY_S)
         self.__raftElectionDeadline = min(self.__raftElectionDeadline, soon)
 

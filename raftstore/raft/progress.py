@@ -30,6 +30,7 @@ class Progress:
     first_valid_sequence: int = 0
     probe_again_s: float = 0.0
     bytes_in_flight: int = 0
+    entries_sequence: int = 0
     acknowledged_round: int = 0
     transfer: SnapshotTransfer | None = None
 
@@ -51,6 +52,11 @@ class Progress:
             self.is_probing = False
             self.next_index = self.match_index + 1
         self.next_index = max(self.next_index, self.match_index + 1)
+
+    def has_lost_entries(self, answered_sequence: int) -> bool:
+        """Whether an answer to a later message shows that streamed entries, or their answers, never arrived."""
+        later = answered_sequence > self.entries_sequence
+        return later and not self.is_probing and self.match_index + 1 < self.next_index
 
     def end_transfer(self) -> None:
         """Forget a snapshot that was being sent."""

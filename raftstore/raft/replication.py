@@ -84,6 +84,7 @@ class _SyncObj(reads._SyncObj):
         while progress.next_index <= last_index and progress.bytes_in_flight < self._tuning.window_bytes:
             entries, size_bytes, batch_last = self._encoded_from(progress.next_index)
             self._send_entries(node, progress.next_index - 1, entries, size_bytes)
+            progress.entries_sequence = self._sequence
             progress.bytes_in_flight += size_bytes
             progress.next_index = batch_last + 1
             sent = True
@@ -148,7 +149,10 @@ class _SyncObj(reads._SyncObj):
             return
         progress.bytes_in_flight = max(0, progress.bytes_in_flight - reply.size_bytes)
         if reply.success:
-            progress.replicate()
+            if progress.has_lost_entries(reply.sequence):
+                progress.probe(progress.match_index + 1, self._sequence + 1)
+            else:
+                progress.replicate()
             if progress.next_index <= self._last_index():
                 self._send_due = True
         else:
