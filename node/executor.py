@@ -208,13 +208,16 @@ class PodExecutor:
             await self._context.engine.stop_container(container_id, HOOK_FAILED_GRACE_S)
 
     async def stop(self, pod: Pod, state: ContainerState, grace_s: float, pod_ip: str, message: str) -> None:
-        """preStop, then the signal, then the end: all within the grace period."""
+        """preStop, then the signal, then the end: all within the grace period.
+
+        Without a message it was begun before, and only has to end sooner now: no hook a second time."""
         context = self._context
-        context.event(pod, "Normal", "Killing", message)
         container = find_container_or_none(pod, state.name)
         handler = container.lifecycle.pre_stop if container is not None and container.lifecycle is not None else None
+        if message:
+            context.event(pod, "Normal", "Killing", message)
         began_s = context.clock()
-        if handler is not None and container is not None and grace_s > 0:
+        if handler is not None and container is not None and message and grace_s > 0:
             try:
                 async with asyncio.timeout(grace_s):
                     await run_hook(handler, container, state.id, pod_ip, context.engine)

@@ -7,6 +7,7 @@ status out → steps carried out → again, until there is nothing to do.
 
 import asyncio
 import logging
+from collections.abc import Coroutine
 from typing import Any
 
 import msgspec
@@ -25,6 +26,7 @@ from node.network.base import NetworkError, NetworkNotReady
 from node.podconditions import OWNED
 from node.restarts import RestartBackoff
 from node.runtime import EXITED, PodRuntime
+from node.sidejobs import SideJobs
 from node.steps import (
     CreateSandbox,
     RemoveContainer,
@@ -46,8 +48,6 @@ RETRY_MAX_S = 10.0
 START_RETRY_FIRST_S = 1.0
 START_RETRY_MAX_S = 30.0
 ORPHAN_GRACE_S = 1.0
-SOONER_S = 0.5
-"""A stop under way is begun anew only when it must end this much sooner than it would."""
 MAX_ROUNDS = 50
 """Rounds without a pause; a pod that needs more in a row is given one, so that a fault cannot spin."""
 
@@ -56,11 +56,6 @@ EVENT_REASONS: dict[type[Exception], str] = {
     NetworkError: "FailedCreatePodSandBox",
     NetworkNotReady: "NetworkNotReady",
 }
-
-
-class _Stop(msgspec.Struct):
-    task: asyncio.Task[None]
-    deadline_s: float
 
 
 class PodWorker:
@@ -84,8 +79,7 @@ class PodWorker:
         self._start_due_s: dict[str, float] = {}
         self._backoffs: dict[str, RestartBackoff] = {}
         self._messages: dict[str, str] = {}
-        self._stops: dict[str, _Stop] = {}
-        self._hooks: dict[str, asyncio.Task[None]] = {}
+        self._jobs = SideJobs(context.clock, self._noticed)
         self._ending: Ending | None = None
         self._rejected: Ending | None = None
         self._volumes_s: float | None = None
@@ -122,10 +116,7 @@ class PodWorker:
 
     def cancel_background(self) -> None:
         """At the kubelet's end; what runs goes on running."""
-        for stop in self._stops.values():
-            stop.task.cancel()
-        for hook in self._hooks.values():
-            hook.cancel()
+        self._jobs.cancel()
 
     async def _sleep(self, pause_s: float) -> None:
         try:
@@ -210,8 +201,7 @@ class PodWorker:
             began_s = wanted.started_s if before is None else before.started_s
             self._ending = msgspec.structs.replace(wanted, started_s=began_s)
             self._context.probes.stop_liveness(self.uid)
-            for hook in self._hooks.values():
-                hook.cancel()
+            self._jobs.cancel_hooks()
         return self._ending
 
     def _wanted_ending(self, pod: Pod) -> Ending | None:
@@ -278,7 +268,7 @@ class PodWorker:
     def _facts(self, pod: Pod, ending: Ending | None, address: str) -> Facts:
         context = self._context
         probes = context.probes.views(self.uid)
-        for container_id in self._hooks:
+        for container_id in self._jobs.hooked():
             probes[container_id] = ProbeView(started=False, ready=False)
         return Facts(
             now_s=context.wall(),
@@ -422,36 +412,15 @@ class PodWorker:
         container = find_container_or_none(pod, name)
         if container is None or container.lifecycle is None or container.lifecycle.post_start is None:
             return
-        run = self._executor.post_start(pod, name, container_id, address)
-        task = asyncio.create_task(run, name=f"postStart {pod.metadata.name}/{name}")
-        self._hooks[container_id] = task
-
-        def ended(_: asyncio.Task[None]) -> None:
-            self._hooks.pop(container_id, None)
-            self._noticed()
-
-        task.add_done_callback(ended)
+        self._jobs.hook(container_id, self._executor.post_start(pod, name, container_id, address))
 
     def _begin_stop(self, pod: Pod, step: StopContainer, runtime: PodRuntime, address: str) -> None:
-        deadline_s = self._context.clock() + step.grace_s
-        under_way = self._stops.get(step.container_id)
-        if under_way is not None and deadline_s > under_way.deadline_s - SOONER_S:
-            return
-        if under_way is not None:
-            under_way.task.cancel()
         state = next(state for state in runtime.containers if state.id == step.container_id)
-        run = self._executor.stop(pod, state, step.grace_s, address, step.message)
-        task = asyncio.create_task(run, name=f"stop {pod.metadata.name}/{step.name}")
-        self._stops[step.container_id] = _Stop(task, deadline_s)
-        task.add_done_callback(lambda done: self._stopped(step.container_id, done))
 
-    def _stopped(self, container_id: str, task: asyncio.Task[Any]) -> None:
-        current = self._stops.get(container_id)
-        if current is not None and current.task is task:
-            del self._stops[container_id]
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.warning("stopping %s: %s", container_id, error)
-        self._noticed()
+        def work(first: bool) -> Coroutine[Any, Any, None]:
+            return self._executor.stop(pod, state, step.grace_s, address, step.message if first else "")
+
+        self._jobs.stop(step.container_id, step.grace_s, work)
 
     def _noticed(self) -> None:
         """Something beside the loop has changed the engine's state."""

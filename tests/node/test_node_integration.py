@@ -528,7 +528,14 @@ def test_pods_go_on_while_no_master_answers(node_lab: NodeLab) -> None:
         await node_lab.ready(client)
         after = await node_lab.pod_when(client, "alone", is_ready)
         assert after.status.container_statuses[0].container_id == before.status.container_statuses[0].container_id
-        assert await execute(node_lab, "alone", "c", ["true"]) == (0, "", "")
+
+        async def served() -> bool:
+            try:
+                return bool(await execute(node_lab, "alone", "c", ["echo", "here"]) == (0, "here\n", ""))
+            except aiohttp.ClientError:
+                return False  # the kubelet is still on its way up
+
+        await until("the new kubelet serves", served)
         await client.delete(Pod, "alone", "default", grace_period_s=0)
 
     run(node_lab, scenario)
