@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from random import Random
 from uuid import UUID
 
+from master.api.status import Timeout
+from master.apiserver import errors
 from master.apiserver.config import ServerConfig
 from master.apiserver.event_leases import EventLeases
 from master.apiserver.feed import Feed
@@ -39,5 +41,12 @@ class Context:
     bootstrapped: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def catch_up(self) -> None:
-        """Wait until the caches hold everything that was acknowledged before this call."""
-        await self.feed.wait_for(await self.read_index.current())
+        """Wait until the caches hold everything that was acknowledged before this call.
+
+        A server whose caches lag too far says so with a 503: another server may do better.
+        """
+        revision = await self.read_index.current()
+        try:
+            await self.feed.wait_for(revision)
+        except Timeout as error:
+            raise errors.unavailable(f"the watch caches lag behind revision {revision}") from error
