@@ -203,25 +203,20 @@ def test_namespaces_separate_and_take_their_content_along(cluster: Cluster) -> N
     assert "No resources found" in cluster.run("kubectl", "get", "pods", "-n", "other").err
 
 
-@pytest.mark.parametrize(
-    ("manifest", "message"),
-    [
-        (
-            "{apiVersion: v1, kind: Pod, metadata: {name: x}, spec: {containers: [{name: a, image: b, ports: 5}]}}",
-            "ports",
-        ),
-        ("{apiVersion: v1, kind: Pot, metadata: {name: x}}", "Pot"),
-        ("{apiVersion: v1, kind: ConfigMap, metadata: {name: Not_A_Name}}", "metadata.name: Invalid value"),
-        ("{apiVersion: v1, kind: ConfigMap, metadata: {name: bad}, dada: {}}", 'unknown field "dada"'),
-        (
-            "{apiVersion: v1, kind: Pod, metadata: {name: bad}, spec: {containers: [{name: a}]}}",
-            "spec.containers[0].image",
-        ),
-    ],
-)
-def test_bad_input_is_refused_by_name_and_changes_nothing(
-    cluster: Cluster, manifest: str, message: str, tmp_path: Path
-) -> None:
+BAD_MANIFESTS = {
+    "wrong type": ("kind: Pod", "spec: {containers: [{name: a, image: b, ports: 5}]}", "ports"),
+    "unknown kind": ("kind: Pot", "spec: {}", 'no matches for kind "Pot"'),
+    "bad name": ("kind: ConfigMap", "metadata: {name: Not_A_Name}", "metadata.name: Invalid value"),
+    "unknown field": ("kind: ConfigMap", "dada: {}", 'unknown field "dada"'),
+    "missing field": ("kind: Pod", "spec: {containers: [{name: a}]}", "spec.containers[0].image"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_MANIFESTS)
+def test_bad_input_is_refused_by_name_and_changes_nothing(cluster: Cluster, case: str, tmp_path: Path) -> None:
+    kind, body, message = BAD_MANIFESTS[case]
+    name = "" if "metadata" in body else "metadata: {name: bad}\n"
+    manifest = f"apiVersion: v1\n{kind}\n{name}{body}\n"
     file = tmp_path / "bad.yaml"
     file.write_text(manifest)
     before = cluster.kubectl("get", "pods,configmaps", "-o", "name")

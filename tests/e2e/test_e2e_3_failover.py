@@ -98,7 +98,7 @@ def test_pods_of_a_killed_node_serve_again_elsewhere(cluster: Cluster) -> None:
     cluster.kubectl("rollout", "status", "deployment/moving", "--timeout=80s")
     victim = cluster.ready_pods("app=moving")[0]["spec"]["nodeName"]
     other = next(n for n in ("node-1", "node-2", "node-3") if n != victim)
-    address = cluster.kubectljson.dumps("get", "service", "moving")["spec"]["clusterIP"]
+    address = cluster.kubectl_json("get", "service", "moving")["spec"]["clusterIP"]
     started = time.monotonic()
     cluster.timonier("chaos", "kill", victim)
     try:
@@ -118,7 +118,7 @@ def test_pods_of_a_killed_node_serve_again_elsewhere(cluster: Cluster) -> None:
         cluster.timonier("chaos", "start", victim)
     eventually(lambda: "NotReady" not in cluster.kubectl("get", "node", victim), "the node is back", 120)
     eventually(
-        lambda: len(cluster.kubectljson.dumps("get", "pods", "-l", "app=moving")["items"]) == 3,
+        lambda: len(cluster.kubectl_json("get", "pods", "-l", "app=moving")["items"]) == 3,
         "old pods are gone",
         120,
     )
@@ -163,17 +163,17 @@ def test_a_paused_node_is_replaced_and_returns_in_peace(cluster: Cluster) -> Non
         cluster.timonier("chaos", "resume", victim)
     eventually(lambda: "NotReady" not in cluster.kubectl("get", "node", victim), "the node is Ready again", 120)
     eventually(
-        lambda: len(cluster.kubectljson.dumps("get", "pods", "-l", "app=paused")["items"]) == 2, "two pods in all", 120
+        lambda: len(cluster.kubectl_json("get", "pods", "-l", "app=paused")["items"]) == 2, "two pods in all", 120
     )
     cluster.kubectl("delete", "deployment", "paused")
 
 
 def _endpoint_nodes(cluster: Cluster) -> set[str]:
-    slices = cluster.kubectljson.dumps("get", "endpointslices", "-l", "kubernetes.io/service-name=moving")["items"]
+    slices = cluster.kubectl_json("get", "endpointslices", "-l", "kubernetes.io/service-name=moving")["items"]
     endpoints = [e for s in slices for e in s.get("endpoints", [])]
     return {e.get("nodeName", "") for e in endpoints if e.get("conditions", {}).get("ready")}
 
 
 def _ready_elsewhere(cluster: Cluster, victim: str, app: str = "moving") -> int:
-    pods = cluster.kubectljson.dumps("get", "pods", "-l", f"app={app}")["items"]
+    pods = cluster.kubectl_json("get", "pods", "-l", f"app={app}")["items"]
     return sum(is_ready(pod) and pod["spec"]["nodeName"] != victim for pod in pods)
