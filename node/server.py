@@ -19,6 +19,7 @@ from node.context import NodeContext
 from node.engine.base import EngineError
 from node.logs import LogOptions, read_log
 from node.podview import PodView, Refused
+from node.query import flag
 from node.runtime import RUNNING
 from node.stats import summary
 from node.streamserver import StreamServer
@@ -131,7 +132,7 @@ class KubeletServer:
         context, names = self._context, request.match_info
         pod = self._view.find(names["namespace"], names["pod"])
         options = log_options(dict(request.query), context.wall())
-        state = self._view.logged(pod, names["container"], previous=is_true(request.query.get("previous")))
+        state = self._view.logged(pod, names["container"], previous=flag(request.query, "previous"))
         source = await context.engine.logs(state.id)
 
         async def is_over() -> bool:
@@ -156,8 +157,8 @@ def log_options(query: dict[str, str], now_s: float) -> LogOptions:
         if query.get("sinceSeconds"):
             since_s = now_s - int(query["sinceSeconds"])
         return LogOptions(
-            follow=is_true(query.get("follow")),
-            timestamps=is_true(query.get("timestamps")),
+            follow=flag(query, "follow"),
+            timestamps=flag(query, "timestamps"),
             tail_lines=int(query["tailLines"]) if query.get("tailLines") else None,
             since_s=since_s,
             limit_bytes=int(query["limitBytes"]) if query.get("limitBytes") else None,
@@ -165,10 +166,6 @@ def log_options(query: dict[str, str], now_s: float) -> LogOptions:
         )
     except (ValueError, msgspec.ValidationError) as error:
         raise Refused(400, f"invalid log options: {error}") from error
-
-
-def is_true(text: str | None) -> bool:
-    return (text or "").lower() in ("true", "1", "t")
 
 
 def server_tls(config: NodeConfig) -> ssl.SSLContext:

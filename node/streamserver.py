@@ -14,6 +14,7 @@ from node.context import NodeContext
 from node.engine.base import STDERR, STDOUT, EngineError, ExecSession
 from node.netns import socket_in
 from node.podview import PodView, Refused
+from node.query import flag
 from node.streams import (
     PROTOCOLS,
     Resize,
@@ -45,7 +46,7 @@ class StreamServer:
         command = query.getall("command", [])
         if not command:
             raise Refused(400, "you must specify at least one command for the container")
-        flags = {name: query.get(name, "") in ("true", "1") for name in ("stdin", "stdout", "stderr", "tty")}
+        flags = {name: flag(query, name) for name in ("stdin", "stdout", "stderr", "tty")}
         require_upgrade(request)
         session = await self._context.engine.exec(state.id, command, tty=flags["tty"], stdin=flags["stdin"])
         return await _converse(request, session, flags["stdout"], flags["stderr"] and not flags["tty"], tell_code=True)
@@ -53,7 +54,7 @@ class StreamServer:
     async def attach(self, request: web.Request) -> web.StreamResponse:
         names, query = request.match_info, request.query
         state = self._view.running(self._view.find(names["namespace"], names["pod"]), names["container"])
-        flags = {name: query.get(name, "") in ("true", "1") for name in ("stdin", "stdout", "stderr", "tty")}
+        flags = {name: flag(query, name) for name in ("stdin", "stdout", "stderr", "tty")}
         require_upgrade(request)
         session = await self._context.engine.attach(state.id, stdin=flags["stdin"])
         return await _converse(request, session, flags["stdout"], flags["stderr"] and not flags["tty"], tell_code=False)

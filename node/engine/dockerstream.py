@@ -104,6 +104,10 @@ class DockerSession:
             await self._writer.drain()
 
     async def close_stdin(self) -> None:
+        """A terminal's input has no end; Docker would take it for the end of the whole conversation and drop the
+        output that is still to come. The process is rid of its terminal when the session is closed."""
+        if self._tty:
+            return
         with contextlib.suppress(OSError):
             self._writer.write_eof()
 

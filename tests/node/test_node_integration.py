@@ -57,8 +57,8 @@ async def execute(
     lab: NodeLab, pod: str, container: str, command: list[str], stdin: bytes = b"", tty: bool = False
 ) -> Any:
     """(exit code, stdout, stderr) through the API server."""
-    params = [("container", container), ("stdout", "true"), *(("command", word) for word in command)]
-    params += [("tty", "true")] if tty else [("stderr", "true")]
+    params = [("container", container), ("stdout", "True"), *(("command", word) for word in command)]
+    params += [("tty", "1")] if tty else [("stderr", "true")]
     params += [("stdin", "true")] if stdin else []
     url = f"{lab.server}/api/v1/namespaces/default/pods/{pod}/exec"
     streams = {1: b"", 2: b"", 3: b""}
@@ -131,6 +131,9 @@ def test_exec_gives_output_streams_and_exit_codes_and_takes_input(node_lab: Node
         assert await execute(node_lab, "exec", "c", ["cat"], stdin=b"to and fro") == (0, "to and fro", "")
         code, output, _ = await execute(node_lab, "exec", "c", ["sh", "-c", "test -t 0 && echo tty"], tty=True)
         assert (code, output.strip()[-3:]) == (0, "tty")
+        late = ["sh", "-c", "sleep 0.3; echo late"]  # when the client's input has long ended
+        code, output, _ = await execute(node_lab, "exec", "c", late, stdin=b"first\n", tty=True)
+        assert (code, output.split()) == (0, ["first", "late"])
         await client.delete(Pod, "exec", "default", grace_period_s=0)
 
     run(node_lab, scenario)

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import parse_qsl
 
 import msgspec
 import pytest
@@ -18,6 +19,7 @@ from node.grpchealth import DATA, END_STREAM, SETTINGS, frame
 from node.podview import Refused, strip_pod
 from node.probes import ProbeTable, Threshold
 from node.probing import ProbeOutcome, port_number, run_probe
+from node.query import flag
 from node.server import log_options, may_enter
 from node.streams import Resize, StdinClosed, StdinData, exit_status, parse_message
 
@@ -229,6 +231,23 @@ def test_log_options_are_read_or_refused() -> None:
     for bad in ({"tailLines": "x"}, {"sinceTime": "x"}, {"stream": "x"}):
         with pytest.raises(Refused):
             log_options(bad, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("", False),
+        ("on=true", True),
+        ("on=True", True),
+        ("on=1", True),
+        ("on=t", True),
+        ("on=TRUE", True),
+        ("on=", True),
+    ]
+    + [("on=false", False), ("on=False", False), ("on=0", False), ("off=true", False)],
+)
+def test_flags_are_read_whatever_language_wrote_them(query: str, expected: bool) -> None:
+    assert flag(dict(parse_qsl(query, keep_blank_values=True)), "on") is expected
 
 
 def test_a_stripped_pod_has_no_values_and_no_annotations() -> None:
