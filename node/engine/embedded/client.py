@@ -177,7 +177,7 @@ class ShimSession:
         async with self._reading:
             if self._exit.done():
                 return None
-            chunk: Chunk | None = await read_frame(self._reader, Chunk)
+            chunk = await read_frame(self._reader, Chunk)
             if chunk is not None and chunk.kind in (protocol.STDOUT, protocol.STDERR):
                 return chunk.kind, chunk.data
             # A shim that vanished cannot tell the code any more: as docker's 255 for what it lost.

@@ -157,7 +157,7 @@ def encode_frame(message: Any) -> bytes:
     return len(body).to_bytes(LENGTH_BYTES, "big") + body
 
 
-async def read_frame(reader: asyncio.StreamReader, type: type[T] | Any) -> T | None:
+async def read_frame(reader: asyncio.StreamReader, type: type[T]) -> T | None:
     """The next message; None at the end of the stream."""
     try:
         length = int.from_bytes(await reader.readexactly(LENGTH_BYTES), "big")
@@ -167,10 +167,16 @@ async def read_frame(reader: asyncio.StreamReader, type: type[T] | Any) -> T | N
     except (asyncio.IncompleteReadError, ConnectionError):
         return None
     try:
-        message: T = msgspec.msgpack.decode(body, type=type)
+        return msgspec.msgpack.decode(body, type=type)
     except msgspec.DecodeError as error:
         raise BadFrame(str(error)) from error
-    return message
+
+
+async def read_request(reader: asyncio.StreamReader) -> Request | None:
+    """The connection's first frame."""
+    any_request: Any = AnyRequest
+    request: Request | None = await read_frame(reader, any_request)
+    return request
 
 
 def answer_of(value: Any) -> Answer:
