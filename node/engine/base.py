@@ -114,6 +114,8 @@ class ContainerSpec(msgspec.Struct, frozen=True, kw_only=True):
     no_new_privileges: bool = False
     tty: bool = False
     stdin: bool = False
+    stdin_once: bool = False
+    """The end of the first attached client's input ends the container's."""
     log_path: str = ""
     """Where an engine that writes logs itself (embedded) puts them; its folder must exist."""
     labels: dict[str, str] = {}

@@ -94,6 +94,7 @@ def container_config(spec: ContainerSpec, sandbox_id: str, sandbox: dict[str, st
         "WorkingDir": spec.working_dir,
         "Tty": spec.tty,
         "OpenStdin": spec.stdin,
+        "StdinOnce": spec.stdin_once,
         "Labels": container_labels(spec, sandbox_id, sandbox),
         "HostConfig": _host_config(spec, sandbox_id, sandbox, machine),
     }

@@ -134,6 +134,9 @@ class Container:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _reconnect_streams(self, streams: ContainerStreams, running: Running) -> None:
+        if not running.minder.is_alive():  # and with it went what was still in the pipes
+            self._drained.set()
+            return
         if running.terminal < 0:
             streams.follow_pipes(self.folder)
             return

@@ -92,7 +92,7 @@ def _start_runc(plan: Plan, streams: Sequence[int], runc: str) -> tuple[int, int
     argv += ["--detach", "--bundle", str(folder), "--pid-file", str(folder / "pid")]
     console = _listen(folder / "console") if plan.tty else None
     if console is not None:
-        argv += ["--console-socket", str(folder / "console")]
+        argv += ["--console-socket", "console"]  # runc works in the bundle, and a socket's path must be short
     process = os.fork()
     if process == 0:
         _become_runc(plan, [*argv, plan.id], streams)

@@ -18,7 +18,6 @@ import pytest
 from node import cgroups
 from node.engine.base import Engine
 from node.engine.docker import DockerEngine
-
 from node.engine.embedded import EmbeddedEngine
 from node.engine.imagebuild import BUSYBOX, ImageConfig, busybox_root, write_archive
 

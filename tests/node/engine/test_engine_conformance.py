@@ -377,7 +377,7 @@ def test_mounts_are_writable_or_not_as_ordered(with_pod: WithPod, tmp_path: Path
     ]
 
     async def scenario(pod: Pod) -> None:
-        script = "cat /data/seen /etc/a/file; echo new > /data/written; touch /data/nested/read-only/x 2>/dev/null || echo no"
+        script = "cat /data/seen /etc/a/file; echo new > /data/written; touch /data/nested/read-only/x || echo no"
         text = await pod.output(script, mounts=mounts)
         assert text.splitlines() == ["from the node", "a file", "no"]
         assert (volume / "written").read_text() == "new\n"
@@ -438,7 +438,8 @@ def test_no_new_privileges_is_set_when_ordered(with_pod: WithPod) -> None:
 def test_an_ordinary_container_cannot_change_the_kernel(with_pod: WithPod) -> None:
     async def scenario(pod: Pod) -> None:
         script = (
-            "(echo 1 > /proc/sys/kernel/sysrq) 2>/dev/null || echo no; (echo h > /proc/sysrq-trigger) 2>/dev/null || echo no;"
+            "(echo 1 > /proc/sys/kernel/sysrq) 2>/dev/null || echo no;"
+            " (echo h > /proc/sysrq-trigger) 2>/dev/null || echo no;"
             " head -c 1 /proc/kcore 2>/dev/null | wc -c; ls /sys/firmware | wc -l;"
             " mknod /tmp/disk b 254 0 2>/dev/null && head -c 1 /tmp/disk 2>/dev/null | wc -c || echo 0"
         )
@@ -569,7 +570,7 @@ def test_exec_needs_a_running_container(with_pod: WithPod) -> None:
     async def scenario(pod: Pod) -> None:
         container_id = await pod.run(["true"])
         await wait_ended(pod.engine, container_id)
-        with pytest.raises(Exception, match="(?i)not running|does not run|no running"):
+        with pytest.raises(Exception, match=r"(?i)not running|does not run|no running"):
             await pod.engine.exec(container_id, ["true"], tty=False, stdin=False)
         with pytest.raises(NotFound):
             await pod.engine.exec("0" * 64, ["true"], tty=False, stdin=False)
