@@ -61,6 +61,7 @@ def container_spec(pod: Pod, container: Container, attempt: int, prepared: Prepa
         no_new_privileges=who.no_new_privileges,
         tty=container.tty,
         stdin=container.stdin,
+        stdin_once=container.stdin and container.stdin_once,
         log_path=str(prepared.log_path),
         labels=labels_of(pod, container, attempt),
         oom_score_adj=oom_score_adj(pod, container.resources, prepared.node_memory_bytes),

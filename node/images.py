@@ -68,7 +68,7 @@ class ImagePuller:
         policy = pull_policy(policy, image)
         pull = self._waiting.get((pod_uid, container))
         if pull is not None:
-            return await self._look_at(pull, pod_uid, container, image, policy, notify)
+            return await self._look_at(pull, pod_uid, container, image, notify)
         info = await self._engine.image_status(image)
         if info is not None and policy != "Always":
             return Present(info, f'Container image "{image}" already present on machine')
@@ -115,22 +115,17 @@ class ImagePuller:
         return ""
 
     async def _look_at(
-        self, pull: asyncio.Task[str], pod_uid: str, container: str, image: str, policy: str, notify: Notify
+        self, pull: asyncio.Task[str], pod_uid: str, container: str, image: str, notify: Notify
     ) -> Present | Held:
         if not pull.done():
             return Held(Waiting("ContainerCreating"))
         del self._waiting[pod_uid, container]
         error = pull.result()
-        info = await self._engine.image_status(image)
-        if not error and info is not None:
+        info = None if error else await self._engine.image_status(image)
+        if info is not None:
             self._failures.pop((pod_uid, image), None)
             return Present(info, f'Successfully pulled image "{image}"')
-        error = error or "the image was pulled and is gone again"
-        if info is not None:
-            # Always, no registry that knows it, but loaded by hand: what the node has is better than nothing.
-            message = f'Container image "{image}" already present on machine; pulling it anew failed: {error}'
-            return Present(info, message)
-        return self._failed(pod_uid, image, error, notify)
+        return self._failed(pod_uid, image, error or "the image was pulled and is gone again", notify)
 
     def _failed(self, pod_uid: str, image: str, error: str, notify: Notify) -> Held:
         before = self._failures.get((pod_uid, image))

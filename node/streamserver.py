@@ -4,34 +4,20 @@ Every refusal comes before the upgrade, as an ordinary answer; a request without
 """
 
 import asyncio
-import logging
 import socket
 import struct
+from collections.abc import Mapping
 
 from aiohttp import WSMsgType, web
 
 from node.context import NodeContext
-from node.engine.base import STDERR, STDOUT, EngineError, ExecSession
+from node.conversation import IDLE_S, MAX_MESSAGE_BYTES, PIECE_BYTES, Conversation
+from node.engine.base import ExecSession
 from node.netns import socket_in
 from node.podview import PodView, Refused
 from node.query import flag
-from node.streams import (
-    PROTOCOLS,
-    Resize,
-    StdinClosed,
-    StdinData,
-    exit_status,
-    failure_status,
-    first_channel,
-    parse_message,
-)
+from node.streams import PROTOCOLS
 
-log = logging.getLogger(__name__)
-
-PIECE_BYTES = 32 * 1024
-MAX_MESSAGE_BYTES = 1024 * 1024
-IDLE_S = 4 * 3600.0
-"""A stream without a word from either side is closed after this time (CIS 4.2.5: never unlimited)."""
 MAX_PORTS = 16
 
 
@@ -46,18 +32,18 @@ class StreamServer:
         command = query.getall("command", [])
         if not command:
             raise Refused(400, "you must specify at least one command for the container")
-        flags = {name: flag(query, name) for name in ("stdin", "stdout", "stderr", "tty")}
+        flags = stream_flags(query)
         require_upgrade(request)
         session = await self._context.engine.exec(state.id, command, tty=flags["tty"], stdin=flags["stdin"])
-        return await _converse(request, session, flags["stdout"], flags["stderr"] and not flags["tty"], tell_code=True)
+        return await conversation(session, flags, tell_code=True).run(request)
 
     async def attach(self, request: web.Request) -> web.StreamResponse:
         names, query = request.match_info, request.query
         state = self._view.running(self._view.find(names["namespace"], names["pod"]), names["container"])
-        flags = {name: flag(query, name) for name in ("stdin", "stdout", "stderr", "tty")}
+        flags = stream_flags(query)
         require_upgrade(request)
         session = await self._context.engine.attach(state.id, stdin=flags["stdin"])
-        return await _converse(request, session, flags["stdout"], flags["stderr"] and not flags["tty"], tell_code=False)
+        return await conversation(session, flags, tell_code=False).run(request)
 
     async def port_forward(self, request: web.Request) -> web.StreamResponse:
         """Channels 2i (data) and 2i+1 (error) for the i-th port; both begin with the port in two bytes."""
@@ -78,6 +64,16 @@ class StreamServer:
         return socket_
 
 
+def stream_flags(query: Mapping[str, str]) -> dict[str, bool]:
+    return {name: flag(query, name) for name in ("stdin", "stdout", "stderr", "tty")}
+
+
+def conversation(session: ExecSession, flags: dict[str, bool], *, tell_code: bool) -> Conversation:
+    """A terminal has one output."""
+    stderr = flags["stderr"] and not flags["tty"]
+    return Conversation(session, stdout=flags["stdout"], stderr=stderr, tell_code=tell_code)
+
+
 def require_upgrade(request: web.Request) -> None:
     if request.headers.get("Upgrade", "").lower() != "websocket":
         raise Refused(400, "unable to upgrade: this resource speaks WebSocket")
@@ -94,64 +90,6 @@ def parse_ports(texts: list[str]) -> list[int]:
     if not ports or len(ports) > MAX_PORTS or not all(0 < port < 65536 for port in ports):
         raise Refused(400, f"between one and {MAX_PORTS} ports of 1 to 65535 are needed")
     return ports
-
-
-# exec and attach.
-
-
-async def _converse(
-    request: web.Request, session: ExecSession, stdout: bool, stderr: bool, *, tell_code: bool
-) -> web.StreamResponse:
-    """Streams both ways until the process has ended or the client has gone."""
-    socket_ = web.WebSocketResponse(protocols=PROTOCOLS, max_msg_size=MAX_MESSAGE_BYTES)
-    inward: asyncio.Task[None] | None = None
-    try:
-        await socket_.prepare(request)
-        await socket_.send_bytes(bytes([first_channel(stdout, stderr)]))
-        outward = asyncio.create_task(_outward(socket_, session, stdout, stderr, tell_code))
-        inward = asyncio.create_task(_inward(socket_, session))
-        await asyncio.wait((outward, inward), return_when=asyncio.FIRST_COMPLETED, timeout=IDLE_S)
-        if outward.done():
-            outward.result()
-        else:
-            outward.cancel()  # the client has gone
-    except ConnectionError:
-        log.debug("a client of exec or attach has gone")
-    finally:
-        if inward is not None:
-            inward.cancel()
-        await session.close()
-    await socket_.close()
-    return socket_
-
-
-async def _outward(
-    socket_: web.WebSocketResponse, session: ExecSession, stdout: bool, stderr: bool, tell_code: bool
-) -> None:
-    wanted = {STDOUT: stdout, STDERR: stderr}
-    try:
-        while (piece := await session.read()) is not None:
-            stream, data = piece
-            for start in range(0, len(data) if wanted[stream] else 0, PIECE_BYTES):
-                await socket_.send_bytes(bytes([stream]) + data[start : start + PIECE_BYTES])
-        code = await session.wait() if tell_code else 0
-    except EngineError as error:
-        await socket_.send_bytes(failure_status(str(error)))
-        return
-    await socket_.send_bytes(exit_status(code))
-
-
-async def _inward(socket_: web.WebSocketResponse, session: ExecSession) -> None:
-    async for message in socket_:
-        if message.type is not WSMsgType.BINARY:
-            continue
-        match parse_message(message.data):
-            case StdinData(data):
-                await session.write(data)
-            case StdinClosed():
-                await session.close_stdin()
-            case Resize(width, height):
-                await session.resize(width, height)
 
 
 # Port forwarding.

@@ -54,13 +54,19 @@ async def events_of(client: RestClient, name: str) -> dict[str, str]:
 
 
 async def execute(
-    lab: NodeLab, pod: str, container: str, command: list[str], stdin: bytes = b"", tty: bool = False
+    lab: NodeLab,
+    pod: str,
+    container: str,
+    command: list[str],
+    stdin: bytes = b"",
+    tty: bool = False,
+    subresource: str = "exec",
 ) -> Any:
     """(exit code, stdout, stderr) through the API server."""
     params = [("container", container), ("stdout", "True"), *(("command", word) for word in command)]
     params += [("tty", "1")] if tty else [("stderr", "true")]
     params += [("stdin", "true")] if stdin else []
-    url = f"{lab.server}/api/v1/namespaces/default/pods/{pod}/exec"
+    url = f"{lab.server}/api/v1/namespaces/default/pods/{pod}/{subresource}"
     streams = {1: b"", 2: b"", 3: b""}
     connector = aiohttp.TCPConnector(ssl=lab.tls("admin"))
     async with (
@@ -135,6 +141,21 @@ def test_exec_gives_output_streams_and_exit_codes_and_takes_input(node_lab: Node
         code, output, _ = await execute(node_lab, "exec", "c", late, stdin=b"first\n", tty=True)
         assert (code, output.split()) == (0, ["first", "late"])
         await client.delete(Pod, "exec", "default", grace_period_s=0)
+
+    run(node_lab, scenario)
+
+
+def test_the_end_of_an_attached_clients_input_ends_that_of_a_container_that_is_fed_once(node_lab: NodeLab) -> None:
+    container = "{name: c, stdin: true, stdinOnce: true, command: [sh, -c, 'cat; echo end']}"
+    manifest = f"metadata: {{name: fed}}\nspec: {{restartPolicy: Never, containers: [{container}]}}"
+
+    async def scenario(client: RestClient) -> None:
+        await node_lab.apply(client, manifest)
+        await node_lab.pod_when(client, "fed", is_ready)
+        answer = await execute(node_lab, "fed", "c", [], stdin=b"food\n", subresource="attach")
+        assert answer == (0, "food\nend\n", "")
+        await node_lab.pod_when(client, "fed", lambda pod: pod.status.phase == "Succeeded")
+        await client.delete(Pod, "fed", "default", grace_period_s=0)
 
     run(node_lab, scenario)
 

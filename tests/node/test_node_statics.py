@@ -280,10 +280,15 @@ def test_a_failing_pull_is_told_and_backed_off_ever_longer() -> None:
     asyncio.run(main())
 
 
-def test_always_falls_back_to_what_was_loaded_by_hand() -> None:
+def test_always_asks_the_registry_and_does_not_make_do_with_what_is_here() -> None:
     async def main() -> None:
         puller = Puller({"web"}, "registry is away")
-        found = await puller.ensure_at_last("web")
-        assert isinstance(found, Present) and "registry is away" in found.message
+        failed = await puller.ensure_at_last("web")
+        assert isinstance(failed, Held) and failed.waiting.reason == "ErrImagePull"
+        assert "registry is away" in failed.waiting.message
+        puller.now_s = 3.0
+        waits = await puller.ensure("web")
+        assert isinstance(waits, Held) and waits.waiting.reason == "ImagePullBackOff"
+        assert isinstance(await puller.ensure("web", "IfNotPresent"), Present)
 
     asyncio.run(main())
