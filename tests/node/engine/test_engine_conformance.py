@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Daemon, mounts_below
+from enginedaemons import Daemon, mounts_below
 from enginekit import (
     BOX,
     FOREVER,

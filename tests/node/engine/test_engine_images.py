@@ -1,6 +1,7 @@
 """The embedded engine's image store: layers with whiteouts, OCI archives, and archives that mean harm."""
 
 import asyncio
+import contextlib
 import gzip
 import hashlib
 import io
@@ -118,10 +119,8 @@ def test_no_archive_writes_outside_its_layer(store: ImageStore, tmp_path: Path, 
         )
         for name, data, rest in members
     ]
-    try:
+    with contextlib.suppress(EngineError):
         load(store, archive_of(tmp_path / "i.tar", [tar_of(members)]))
-    except EngineError:
-        pass
     assert [path.name for path in outside.iterdir()] == ["precious"]
     assert (outside / "precious").read_text() == "kept"
     assert not list(tmp_path.rglob("evil")) or all(store.layers in path.parents for path in tmp_path.rglob("evil"))
@@ -129,9 +128,6 @@ def test_no_archive_writes_outside_its_layer(store: ImageStore, tmp_path: Path, 
 
 def test_a_layer_that_is_not_what_its_digest_says_is_refused(store: ImageStore, tmp_path: Path) -> None:
     path = archive_of(tmp_path / "i.tar", [tar_of([("a", b"1", {})])])
-    path.write_bytes(
-        path.read_bytes().replace(b"0/layer.tar", b"0/layer.tar").replace(b'"Cmd": ["x"]', b'"Cmd": ["y"]')
-    )
     data = path.read_bytes()
     wrong = digest(tar_of([("a", b"2", {})])).encode()
     path.write_bytes(data.replace(digest(tar_of([("a", b"1", {})])).encode(), wrong))
