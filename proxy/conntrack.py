@@ -1,8 +1,10 @@
-"""Forgets UDP flows whose endpoint is gone.
+"""Forgets flows whose endpoint is gone: UDP flows, and TCP connections that nobody has answered yet.
 
 The kernel asks the nat table only for the first packet of a flow. A UDP client that keeps its port would go on sending
-to a dead pod, or past a service that had no endpoint when it began. Which flows are stale is pure; the rest is a small
-netlink client: a dump, and a delete that returns the flow's own attribute bytes.
+to a dead pod, or past a service that had no endpoint when it began. A TCP client that knocks at a dead pod repeats its
+SYN after a second: once the flow is forgotten, that SYN goes by the new rules to a live pod, and the connection is
+saved. Connections that were answered are left alone, as kube-proxy leaves them. Which flows are stale is pure; the
+rest is a small netlink client: a dump, and a delete that returns the flow's own attribute bytes.
 """
 
 import itertools
@@ -28,39 +30,42 @@ _NLMSG = struct.Struct("=IHHII")
 _NFGEN = struct.Struct("=BBH")
 _ATTRIBUTE = struct.Struct("=HH")
 _TYPE_MASK = 0x3FFF  # without the nested and byte-order flags
-_TUPLE_ORIG, _TUPLE_REPLY, _ID = 1, 2, 12
+_TUPLE_ORIG, _TUPLE_REPLY, _STATUS, _ID = 1, 2, 3, 12
+_SEEN_REPLY = 1 << 1  # of the status bits
+_PROTOCOLS = {socket.IPPROTO_UDP: "udp", socket.IPPROTO_TCP: "tcp"}
 _SEQUENCE = itertools.count(1)
 
 Address = tuple[str, int]
+Protocol = str  # "tcp" or "udp"
 
 
 class Flow(msgspec.Struct, frozen=True):
-    """A UDP flow as conntrack knows it; `key` are the bytes that name it to the kernel."""
+    """A flow as conntrack knows it; `key` are the bytes that name it to the kernel."""
 
+    protocol: Protocol
     destination: Address  # where the client sent
     reply_source: Address  # who answers
+    is_answered: bool = False
     key: bytes = b""
 
 
 class Frontends(msgspec.Struct, frozen=True):
-    """What UDP services answer at, and which endpoints may answer there now."""
+    """What services answer at, and which endpoints may answer there now."""
 
-    addresses: Mapping[Address, frozenset[Address]]
-    node_ports: Mapping[int, frozenset[Address]]
+    addresses: Mapping[tuple[Protocol, Address], frozenset[Address]]
+    node_ports: Mapping[tuple[Protocol, int], frozenset[Address]]
 
 
 def frontends_of(mappings: Iterable[PortMapping]) -> Frontends:
-    """The front of every UDP port mapping."""
-    addresses: dict[Address, frozenset[Address]] = {}
-    node_ports: dict[int, frozenset[Address]] = {}
+    """The front of every port mapping."""
+    addresses: dict[tuple[Protocol, Address], frozenset[Address]] = {}
+    node_ports: dict[tuple[Protocol, int], frozenset[Address]] = {}
     for mapping in mappings:
-        if mapping.protocol != "udp":
-            continue
         endpoints = frozenset((e.ip, e.port) for e in mapping.endpoints)
         for ip in (mapping.cluster_ip, *mapping.external_ips, *mapping.load_balancer_ips):
-            addresses[ip, mapping.port] = endpoints
+            addresses[mapping.protocol, (ip, mapping.port)] = endpoints
         if mapping.node_port:
-            node_ports[mapping.node_port] = endpoints
+            node_ports[mapping.protocol, mapping.node_port] = endpoints
     return Frontends(addresses, node_ports)
 
 
@@ -74,12 +79,14 @@ def with_removed(now: Frontends, before: Frontends) -> Frontends:
 
 
 def stale_flows(flows: Iterable[Flow], frontends: Frontends, node_address: str) -> list[Flow]:
-    """Flows to a front that are answered by something which is not, or no longer, an endpoint of it."""
+    """Flows to a front that go to something which is not, or no longer, an endpoint of it; of TCP only unanswered."""
     stale = []
     for flow in flows:
-        endpoints = frontends.addresses.get(flow.destination)
+        if flow.protocol == "tcp" and flow.is_answered:
+            continue
+        endpoints = frontends.addresses.get((flow.protocol, flow.destination))
         if endpoints is None and flow.destination[0] in (node_address, "127.0.0.1"):
-            endpoints = frontends.node_ports.get(flow.destination[1])
+            endpoints = frontends.node_ports.get((flow.protocol, flow.destination[1]))
         if endpoints is not None and flow.reply_source not in endpoints:
             stale.append(flow)
     return stale
@@ -89,16 +96,16 @@ def forget_stale_flows(frontends: Frontends, node_address: str) -> int:
     """Delete stale flows from the kernel's table; returns how many. Blocks for some milliseconds."""
     if not frontends.addresses and not frontends.node_ports:
         return 0
-    with _open_socket() as link:
-        stale = stale_flows(udp_flows(link), frontends, node_address)
+    with open_link() as link:
+        stale = stale_flows(current_flows(link), frontends, node_address)
         deleted = sum(_delete(link, flow) for flow in stale)
     if deleted:
-        LOG.info("forgot %d UDP flows of endpoints that are gone", deleted)
+        LOG.info("forgot %d flows to endpoints that are gone", deleted)
     return deleted
 
 
-def udp_flows(link: socket.socket) -> list[Flow]:
-    """All IPv4 UDP flows of this network namespace."""
+def current_flows(link: socket.socket) -> list[Flow]:
+    """All IPv4 TCP and UDP flows of this network namespace."""
     link.send(_message(_CT_GET, _REQUEST | _DUMP, b""))
     flows = []
     for payload in _answers(link):
@@ -109,29 +116,33 @@ def udp_flows(link: socket.socket) -> list[Flow]:
 
 
 def parse_flow(payload: bytes) -> Flow | None:
-    """The flow in one conntrack message, None unless it is IPv4 UDP."""
+    """The flow in one conntrack message, None unless it is IPv4 TCP or UDP."""
     found = dict(_attributes(payload[_NFGEN.size :]))
     if _TUPLE_ORIG not in found or _TUPLE_REPLY not in found:
         return None
     original, reply = _parse_tuple(found[_TUPLE_ORIG]), _parse_tuple(found[_TUPLE_REPLY])
     if original is None or reply is None:
         return None
+    answered = bool(int.from_bytes(found.get(_STATUS, b""), "big") & _SEEN_REPLY)
     key = _nested(_TUPLE_ORIG, found[_TUPLE_ORIG])
     if _ID in found:  # so that a newer flow with the same addresses is not taken for this one
         key += _attribute(_ID, found[_ID])
-    return Flow(original[1], reply[0], key)
+    return Flow(original[0], original[2], reply[1], answered, key)
 
 
-def _parse_tuple(data: bytes) -> tuple[Address, Address] | None:
+def _parse_tuple(data: bytes) -> tuple[Protocol, Address, Address] | None:
+    """Protocol, source and destination."""
     parts = dict(_attributes(data))
     ip, proto = dict(_attributes(parts.get(1, b""))), dict(_attributes(parts.get(2, b"")))
-    if proto.get(1, b"")[:1] != bytes([socket.IPPROTO_UDP]) or len(ip.get(1, b"")) != 4 or len(ip.get(2, b"")) != 4:
+    protocol = _PROTOCOLS.get(int.from_bytes(proto.get(1, b"")[:1], "big"))
+    if protocol is None or len(ip.get(1, b"")) != 4 or len(ip.get(2, b"")) != 4:
         return None
     ports = [int.from_bytes(proto.get(kind, b"")[:2], "big") for kind in (2, 3)]
-    return (socket.inet_ntoa(ip[1]), ports[0]), (socket.inet_ntoa(ip[2]), ports[1])
+    return protocol, (socket.inet_ntoa(ip[1]), ports[0]), (socket.inet_ntoa(ip[2]), ports[1])
 
 
-def _open_socket() -> socket.socket:
+def open_link() -> socket.socket:
+    """A netlink socket of the calling thread's network namespace."""
     link = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER)
     link.settimeout(NETLINK_TIMEOUT_S)
     link.bind((0, 0))

@@ -17,11 +17,13 @@ from typing import TypeVar
 from master.api.core.service import Service, ServicePort, ServiceSpec
 from master.api.discovery.endpointslice import Endpoint, EndpointConditions, EndpointPort, EndpointSlice
 from master.api.meta import ObjectMeta
+from proxy.conntrack import current_flows, open_link
 
 T = TypeVar("T")
 CLONE_NEWNET = 0x40000000
 CLUSTER_CIDR = "10.91.0.0/16"
 NODE_IP, OUTSIDE_IP = "10.90.0.11", "10.90.99.9"
+SILENT_IP = "203.0.113.7"  # routed to the outside host, which forwards nothing: as a dead node's pod
 PODS = {"pod1": "10.91.1.11", "pod2": "10.91.1.12", "pod3": "10.91.1.13"}
 CLUSTER_IP = "10.96.0.50"
 PORT, TARGET_PORT, NODE_PORT = 80, 8080, 30080
@@ -85,7 +87,7 @@ def in_netns(name: str, function: Callable[[], T]) -> T:
     return results[0]
 
 
-def wait_until(condition: Callable[[], bool], timeout_s: float = 10.0, what: str = "condition") -> None:
+def wait_until(condition: Callable[[], bool], timeout_s: float = 30.0, what: str = "condition") -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, f"{what} did not come within {timeout_s} s"
@@ -158,12 +160,25 @@ class Lab:
         self._sockets.clear()
         self._threads.clear()
 
-    def ask_tcp(self, host: str, ip: str = CLUSTER_IP, port: int = PORT) -> list[str]:
+    def ask_tcp(
+        self, host: str, ip: str = CLUSTER_IP, port: int = PORT, timeout_s: float = CONNECT_TIMEOUT_S
+    ) -> list[str]:
         def ask() -> list[str]:
-            with socket.create_connection((ip, port), CONNECT_TIMEOUT_S) as sock:
+            with socket.create_connection((ip, port), timeout_s) as sock:
                 return sock.recv(200).decode().split()
 
         return self.on(host, ask)
+
+    def wait_for_knocks(self, host: str, ip: str, count: int) -> None:
+        """Until so many unanswered TCP connections towards an address are known on a host."""
+
+        def knocks() -> int:
+            with contextlib.closing(open_link()) as link:
+                return sum(f.protocol == "tcp" and f.reply_source[0] == ip for f in current_flows(link))
+
+        deadline = time.monotonic() + 10
+        while self.on(host, knocks) < count:
+            assert time.monotonic() < deadline, f"nobody knocks at {ip}"
 
     def ask_udp(
         self, host: str, ip: str = CLUSTER_IP, port: int = PORT, sock: socket.socket | None = None

@@ -5,9 +5,10 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from proxy_lab import CLUSTER_IP, NODE_IP, NODE_PORT, OUTSIDE_IP, PODS, Lab, make_service, make_slice
+from proxy_lab import CLUSTER_IP, NODE_IP, NODE_PORT, OUTSIDE_IP, PODS, SILENT_IP, Lab, make_service, make_slice
 
 from master.api.core.service import Service
 from master.api.discovery.endpointslice import EndpointSlice
@@ -129,6 +130,18 @@ def test_a_udp_client_that_keeps_its_port_leaves_a_dead_endpoint(node: Programme
         assert node.lab.ask_udp("pod1", sock=sock)[0] == "pod2"
         node.program(make_service(), make_slice(PODS["pod3"]))
         assert node.lab.ask_udp("pod1", sock=sock)[0] == "pod3"
+
+
+def test_a_connection_that_knocks_at_a_dead_pod_is_saved_by_the_next_rules(node: Programmed) -> None:
+    node.program(make_service(node_port=True), make_slice(SILENT_IP))
+    with ThreadPoolExecutor(2) as pool:
+        answers = [
+            pool.submit(node.lab.ask_tcp, "out", NODE_IP, NODE_PORT, timeout_s=20.0),
+            pool.submit(node.lab.ask_tcp, "pod1", timeout_s=20.0),
+        ]
+        node.lab.wait_for_knocks("node", SILENT_IP, 2)
+        node.program(make_service(node_port=True), make_slice(PODS["pod2"]))
+        assert [answer.result()[0] for answer in answers] == ["pod2", "pod2"]
 
 
 def test_a_udp_client_finds_the_first_endpoint_of_a_service(node: Programmed) -> None:
