@@ -194,9 +194,9 @@ class _Play:
         if clean_s is not None:
             late = [o for o in self._history.since(self._cut_s + clean_s + PROXY_GRACE_S) if o.outcome != "ok"]
             if late:
-                span = f"from {late[0].call_s - self._cut_s:.1f} s to {late[-1].call_s - self._cut_s:.1f} s"
+                when = f"from {late[0].call_s - self._cut_s:.1f} s to {late[-1].call_s - self._cut_s:.1f} s"
                 problems.append(
-                    f"{len(late)} requests failed after the endpoints were clean, {span} after the cut: {late[0].detail}"
+                    f"{len(late)} requests failed after the endpoints were clean, {when} after the cut: {late[0].detail}"
                 )
         failed = [o for o in self._history.since(self._cut_s) if o.outcome != "ok"]
         if failed:
