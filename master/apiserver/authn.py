@@ -1,6 +1,9 @@
 """Who is asking: the verified client certificate's common name is the user, its organisations are the groups."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
+
+from master.api.status import Unauthorized
 
 AUTHENTICATED = "system:authenticated"
 MASTERS = "system:masters"
@@ -30,3 +33,9 @@ def user_of_certificate(certificate: dict[str, Any] | None) -> User:
             elif key == "organizationName":
                 groups.append(value)
     return User(name, (*groups, AUTHENTICATED)) if name else ANONYMOUS
+
+
+def refuse_token(headers: Mapping[bytes, bytes]) -> None:
+    """Tokens are not known yet, and a bad token is never anonymous."""
+    if b"authorization" in headers:
+        raise Unauthorized("Unauthorized")

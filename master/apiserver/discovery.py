@@ -9,11 +9,12 @@ from functools import cache
 from typing import Any
 
 import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
 
 from master.api.scheme import SCHEME, ResourceInfo
 from master.apiserver.negotiation import parse_accept
-from master.apiserver.request import Request
-from master.apiserver.responses import JSON_TYPE, Headers, Response
+from master.apiserver.refusals import page_not_found
 
 AGGREGATED_GROUP = "apidiscovery.k8s.io"
 AGGREGATED_VERSIONS = ("v2", "v2beta1")
@@ -127,37 +128,46 @@ def _resource_list(group: str, version: str) -> bytes:
     return msgspec.json.encode({**tree, "resources": _plain_resources(group, version)})
 
 
-def _tagged(request: Request, body: bytes, content_type: bytes) -> Response:
-    etag = f'"{hashlib.sha256(body).hexdigest()[:32].upper()}"'.encode()
-    headers: Headers = [(b"etag", etag), (b"vary", b"Accept"), (b"cache-control", b"public")]
-    if etag in request.headers.get(b"if-none-match", b""):
-        return Response(b"", 304, b"", headers)
-    return Response(body, 200, content_type, headers)
+def _json(body: bytes) -> Response:
+    return Response(body, media_type="application/json")
 
 
-def root(request: Request, *, core: bool, server_address: str) -> Response:
+def _tagged(request: Request, body: bytes, media_type: str) -> Response:
+    etag = f'"{hashlib.sha256(body).hexdigest()[:32].upper()}"'
+    headers = {"etag": etag, "vary": "Accept", "cache-control": "public"}
+    if etag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    return Response(body, headers=headers, media_type=media_type)
+
+
+async def root(request: Request) -> Response:
     """`/api` and `/apis`."""
-    for media_type, params in parse_accept(request.header(b"accept")):
+    core = request.scope["path"] == "/api"
+    for media_type, params in parse_accept(request.headers.get("accept", "")):
         if media_type != "application/json" and params.get("as"):
             continue
         version = params.get("v", "")
         aggregated = params.get("as") == "APIGroupDiscoveryList" and params.get("g") == AGGREGATED_GROUP
         if aggregated and version in AGGREGATED_VERSIONS:
             content_type = f"application/json;g={AGGREGATED_GROUP};v={version};as=APIGroupDiscoveryList"
-            return _tagged(request, _aggregated(core, version), content_type.encode())
+            return _tagged(request, _aggregated(core, version), content_type)
         if not params.get("as"):
             break
-    return Response(_plain_root(core, server_address))
+    config = request.app.state.context.config
+    return _json(_plain_root(core, f"{config.public_address}:{config.port}"))
 
 
-def document(segments: list[str]) -> Response | None:
-    """`/api/v1`, `/apis/<group>`, `/apis/<group>/<version>`; None when it is not served."""
-    if segments[0] == "api":
-        group, rest = "", segments[1:]
-    else:
-        group, rest = segments[1], segments[2:]
-        if not rest and group in group_versions():
-            return Response(msgspec.json.encode({"kind": "APIGroup", "apiVersion": "v1", **_group(group)}))
-    if len(rest) == 1 and rest[0] in group_versions().get(group, ()):
-        return Response(_resource_list(group, rest[0]), 200, JSON_TYPE)
-    return None
+async def group(request: Request) -> Response:
+    """`/apis/<group>`"""
+    name: str = request.path_params["group"]
+    if not name or name not in group_versions():
+        return page_not_found()
+    return _json(msgspec.json.encode({"kind": "APIGroup", "apiVersion": "v1", **_group(name)}))
+
+
+async def resources(request: Request) -> Response:
+    """`/api/v1`, `/apis/<group>/<version>`"""
+    name, version = request.path_params.get("group", ""), request.path_params["version"]
+    if version not in group_versions().get(name, ()):
+        return page_not_found()
+    return _json(_resource_list(name, version))

@@ -36,10 +36,6 @@ def plain_500(message: str) -> ApiError:
     return make(500, "", message)
 
 
-def unauthorized() -> ApiError:
-    return make(401, "Unauthorized", "Unauthorized")
-
-
 def method_not_allowed() -> ApiError:
     message = "the server does not allow this method on the requested resource"
     return make(405, "MethodNotAllowed", message, StatusDetails())

@@ -6,10 +6,12 @@ Ready means: the store answers with a majority behind it, and the caches are fil
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
 from master.api.status import ApiError
 from master.apiserver.context import Context
-from master.apiserver.request import Request
-from master.apiserver.responses import Response, text
+from master.apiserver.refusals import page_not_found
 
 STORE_TIMEOUT_S = 2.0
 ENDPOINTS = ("livez", "readyz", "healthz")
@@ -57,20 +59,29 @@ READY: dict[str, Check] = {
 }
 
 
-async def health(context: Context, request: Request, segments: list[str]) -> Response:
-    checks = READY if segments[0] == "readyz" else LIVE
-    if len(segments) == 2:
-        check = checks.get(segments[1])
-        if check is None:
-            return text("404 page not found\n", 404)
-        failure = await check(context)
-        return text(f"{segments[1]} failed: reason withheld\n", 500) if failure else text("ok")
-    excluded = set(request.query.get("exclude", ()))
+def _endpoint(request: Request) -> tuple[str, dict[str, Check]]:
+    name: str = request.scope["path"].split("/")[1]
+    return name, READY if name == "readyz" else LIVE
+
+
+async def one_check(request: Request) -> Response:
+    name: str = request.path_params["check"]
+    check = _endpoint(request)[1].get(name)
+    if check is None:
+        return page_not_found()
+    failure = await check(request.app.state.context)
+    return PlainTextResponse(f"{name} failed: reason withheld\n", 500) if failure else PlainTextResponse("ok")
+
+
+async def all_checks(request: Request) -> Response:
+    endpoint, checks = _endpoint(request)
+    excluded = set(request.query_params.getlist("exclude"))
     names = [name for name in checks if name not in excluded]
-    failures = dict(zip(names, [await checks[name](context) for name in names], strict=True))
+    results = [await checks[name](request.app.state.context) for name in names]
+    failures = dict(zip(names, results, strict=True))
     failed = any(failures.values())
-    if not failed and "verbose" not in request.query:
-        return text("ok")
+    if not failed and "verbose" not in request.query_params:
+        return PlainTextResponse("ok")
     lines = [f"[-]{name} failed: reason withheld" if why else f"[+]{name} ok" for name, why in failures.items()]
-    lines.append(f"{segments[0]} check {'failed' if failed else 'passed'}\n")
-    return text("\n".join(lines), 500 if failed else 200)
+    lines.append(f"{endpoint} check {'failed' if failed else 'passed'}\n")
+    return PlainTextResponse("\n".join(lines), 500 if failed else 200)

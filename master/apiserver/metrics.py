@@ -1,12 +1,12 @@
 """What the server counts about itself, under the names that Kubernetes' dashboards and alerts know."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-
-from master.apiserver.responses import Response
+from starlette.requests import Request
+from starlette.responses import Response
 
 LABELS = ("verb", "group", "version", "resource", "subresource", "scope")
 BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.5, 2, 3, 5, 10, 30, 60)
-CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 REGISTRY = CollectorRegistry()
 requests_total = Counter(
@@ -37,6 +37,6 @@ watchers = Gauge(
 store_revision = Gauge("timonier_apiserver_store_revision", "Store revision of the watch caches.", registry=REGISTRY)
 
 
-def exposition(revision: int) -> Response:
-    store_revision.set(revision)
-    return Response(generate_latest(REGISTRY), 200, CONTENT_TYPE)
+async def exposition(request: Request) -> Response:
+    store_revision.set(request.app.state.context.feed.revision)
+    return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE)

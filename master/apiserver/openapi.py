@@ -9,15 +9,15 @@ from functools import cache
 from typing import Any
 
 import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
 
 from master.api.scheme import SCHEME, ResourceInfo
 from master.apiserver.discovery import group_versions
-from master.apiserver.request import Request
-from master.apiserver.responses import Headers, Response
 
 V2_PROTOBUF = b"\x0a\x03\x32\x2e\x30"
 """A Swagger document in protobuf form that says nothing but `swagger: "2.0"`."""
-V2_TYPE = b"application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+V2_TYPE = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 PATCH_TYPES = (
     "application/json-patch+json",
     "application/merge-patch+json",
@@ -60,7 +60,7 @@ def _document(group: str, version: str) -> bytes:
     return msgspec.json.encode({**tree, "components": {}})
 
 
-def _names() -> dict[str, tuple[str, str]]:
+def names() -> dict[str, tuple[str, str]]:
     return {
         (f"apis/{group}/{version}" if group else f"api/{version}"): (group, version)
         for group, versions in group_versions().items()
@@ -76,30 +76,32 @@ def _digest(body: bytes) -> str:
 def _index() -> bytes:
     paths = {
         name: {"serverRelativeURL": f"/openapi/v3/{name}?hash={_digest(_document(*version))}"}
-        for name, version in _names().items()
+        for name, version in names().items()
     }
     return msgspec.json.encode({"paths": paths})
 
 
-def v3(request: Request, segments: list[str]) -> Response:
-    """`/openapi/v3` and the documents below it."""
-    name = "/".join(segments[2:])
-    if not name:
-        return Response(_index())
-    version = _names().get(name)
+async def index(_: Request) -> Response:
+    """`/openapi/v3`"""
+    return Response(_index(), media_type="application/json")
+
+
+async def v3(request: Request) -> Response:
+    """The document of one group version."""
+    version = names().get(request.path_params["name"])
     if version is None:
-        return Response(b"", 404, b"text/plain")
+        return Response(status_code=404, headers={"content-type": "text/plain"})
     body = _document(*version)
-    etag = f'"{_digest(body)}"'.encode()
-    headers: Headers = [(b"etag", etag), (b"vary", b"Accept"), (b"cache-control", b"public, immutable")]
-    if etag in request.headers.get(b"if-none-match", b""):
-        return Response(b"", 304, b"", headers)
-    return Response(body, headers=headers)
+    etag = f'"{_digest(body)}"'
+    headers = {"etag": etag, "vary": "Accept", "cache-control": "public, immutable"}
+    if etag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    return Response(body, headers=headers, media_type="application/json")
 
 
-def v2(request: Request) -> Response:
+async def v2(request: Request) -> Response:
     """Protobuf for kubectl and Helm; the JSON form for whoever asks for JSON."""
-    if request.header(b"accept").startswith("application/json"):
+    if request.headers.get("accept", "").startswith("application/json"):
         tree = {"swagger": "2.0", "info": {"title": "Kubernetes", "version": "v1.36.0"}, "paths": {}}
-        return Response(msgspec.json.encode(tree))
-    return Response(V2_PROTOBUF, 200, V2_TYPE)
+        return Response(msgspec.json.encode(tree), media_type="application/json")
+    return Response(V2_PROTOBUF, media_type=V2_TYPE)

@@ -1,17 +1,12 @@
 """One HTTP request, taken apart: path, query, headers, user, and what resource it is about."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import parse_qsl, unquote
+
+from starlette.types import Receive, Scope, Send
 
 from master.api.scheme import SCHEME, ResourceInfo
 from master.apiserver.authn import ANONYMOUS, User
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
 TRUE_WORDS = frozenset({"true", "1", "True", "TRUE", "t", "T"})
 

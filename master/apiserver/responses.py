@@ -1,4 +1,4 @@
-"""What goes back: whole answers as bytes, Status objects for errors, and the headers that every answer carries."""
+"""What goes back from resources: whole answers as bytes, and Status objects."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,6 @@ import msgspec
 import yaml
 
 from master.api.meta import Status
-from master.api.status import ApiError
 from master.apiserver.negotiation import YAML, Form
 from master.apiserver.request import Request
 
@@ -35,10 +34,6 @@ class Response:
         self.headers: Headers = headers or []
 
 
-def text(body: str, status: int = 200) -> Response:
-    return Response(body.encode(), status, b"text/plain; charset=utf-8")
-
-
 def shaped(form: Form, body: bytes, status: int = 200) -> Response:
     """JSON bytes in the media type that was negotiated."""
     if form.media_type == YAML:
@@ -55,14 +50,6 @@ def status_bytes(status: Status) -> bytes:
     return msgspec.json.encode(tree)
 
 
-def of_error(error: ApiError) -> Response:
-    status = error.status
-    response = Response(status_bytes(status), error.code or 500)
-    if status.details is not None and status.details.retry_after_seconds:
-        response.headers.append((b"retry-after", str(status.details.retry_after_seconds).encode()))
-    return response
-
-
 def success(name: str, group: str, resource: str, uid: str, code: int = 200) -> Response:
     """The Status that answers a finished deletion."""
     details = {"name": name, "group": group, "kind": resource, "uid": uid}
@@ -70,11 +57,8 @@ def success(name: str, group: str, resource: str, uid: str, code: int = 200) -> 
     return Response(msgspec.json.encode({**tree, "details": {k: v for k, v in details.items() if v}}), code)
 
 
-def common_headers(request: Request) -> Headers:
-    headers: Headers = [
-        (b"audit-id", request.audit_id.encode("latin-1")),
-        (b"cache-control", b"no-cache, private"),
-    ]
+def _warnings(request: Request) -> Headers:
+    headers: Headers = []
     for warning in dict.fromkeys(request.warnings):
         quoted = warning.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ").replace("\r", " ")
         headers.append((b"warning", f'299 - "{quoted}"'.encode("ascii", "replace")))
@@ -82,9 +66,7 @@ def common_headers(request: Request) -> Headers:
 
 
 async def send_response(request: Request, response: Response) -> None:
-    headers = common_headers(request)
-    names = {name for name, _ in response.headers}
-    headers = [header for header in headers if header[0] not in names] + response.headers
+    headers = _warnings(request) + response.headers
     if response.content_type:
         headers.append((b"content-type", response.content_type))
     total = sum(map(len, response.parts))

@@ -7,14 +7,15 @@ import signal
 import ssl
 import threading
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from random import SystemRandom
 from typing import Any
 
 import uvicorn
+from starlette.applications import Starlette
 
 from master.api.scheme import SCHEME
-from master.apiserver.app import App
+from master.apiserver.app import application
 from master.apiserver.bootstrap import bootstrap
 from master.apiserver.config import ServerConfig
 from master.apiserver.context import Context, Env
@@ -96,10 +97,10 @@ class ApiServer:
     def __init__(self, config: ServerConfig, store: Store) -> None:
         self._config = config
         self.context = build_context(config, store)
-        app = App(self.context, time.monotonic)
+        app = application(self.context, time.monotonic, self._lifespan)
         self._server = Server(self._uvicorn_config(app), self.context)
 
-    def _uvicorn_config(self, app: App) -> uvicorn.Config:
+    def _uvicorn_config(self, app: Starlette) -> uvicorn.Config:
         return uvicorn.Config(
             app,
             host=self._config.bind_address,
@@ -107,7 +108,7 @@ class ApiServer:
             http=ApiProtocol,
             ws="wsproto",
             loop="none",
-            lifespan="off",
+            lifespan="on",
             ssl_context_factory=lambda *_: tls_context(self._config),
             log_config=None,
             access_log=False,
@@ -120,16 +121,21 @@ class ApiServer:
             backlog=BACKLOG,
         )
 
-    async def serve(self) -> None:
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        """What runs beside the requests starts before the first of them and ends after the last."""
         tasks = [asyncio.create_task(self._for_ever(work)) for work in background(self.context)]
         try:
-            await self._server.serve()
+            yield
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await self.context.kubelets.close()
             await self.context.store.close()
+
+    async def serve(self) -> None:
+        await self._server.serve()
 
     def stop(self) -> None:
         self._server.should_exit = True

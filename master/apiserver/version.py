@@ -1,13 +1,13 @@
 """The version that `/version` tells: the API level served, and whose server this is."""
 
 import msgspec
-
-from master.apiserver.responses import Response
+from starlette.requests import Request
+from starlette.responses import Response
 
 GIT_VERSION = "v1.36.0+timonier"
 
 
-def version() -> Response:
+async def version(_: Request) -> Response:
     return Response(
         msgspec.json.encode(
             {
@@ -21,5 +21,6 @@ def version() -> Response:
                 "compiler": "",
                 "platform": "linux/amd64",
             }
-        )
+        ),
+        media_type="application/json",
     )

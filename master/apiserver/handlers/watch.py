@@ -11,7 +11,7 @@ from master.apiserver.entry import Entry
 from master.apiserver.listoptions import ListOptions, parse_list_options
 from master.apiserver.negotiation import Form
 from master.apiserver.request import Request, Target
-from master.apiserver.responses import CHUNK_BYTES, JSON_TYPE, common_headers, status_bytes
+from master.apiserver.responses import CHUNK_BYTES, JSON_TYPE, status_bytes
 from master.apiserver.selection import NAME, Requirement, Selection, parse_selection
 from master.apiserver.views import View, view_of
 from master.apiserver.watchers import ADDED, Watcher
@@ -110,7 +110,7 @@ class WatchStream:
         return lines
 
     async def _stream(self, watcher: Watcher, entries: list[Entry], backlog: list[bytes], revision: int) -> None:
-        headers = [*common_headers(self._request), (b"content-type", JSON_TYPE)]
+        headers = [(b"content-type", JSON_TYPE)]
         await self._request.send({"type": "http.response.start", "status": 200, "headers": headers})
         watchdog = asyncio.create_task(self._end_on_disconnect(watcher))
         try:
@@ -177,7 +177,7 @@ class WatchStream:
     async def _refuse(self, wanted: int, oldest: int) -> None:
         """A version before the window: an ERROR event inside a 200 stream, as clients expect it."""
         status = status_bytes(errors.gone_from_window(wanted, oldest))
-        headers = [*common_headers(self._request), (b"content-type", JSON_TYPE)]
+        headers = [(b"content-type", JSON_TYPE)]
         await self._request.send({"type": "http.response.start", "status": 200, "headers": headers})
         line = b'{"type":"ERROR","object":%b}\n' % status
         await self._request.send({"type": "http.response.body", "body": line, "more_body": False})

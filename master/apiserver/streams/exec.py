@@ -7,6 +7,7 @@ subprotocol. Refusals come before the upgrade, as ordinary Status answers.
 import asyncio
 
 import aiohttp
+from starlette.websockets import WebSocket
 
 from master.api.status import BadRequest
 from master.apiserver import errors
@@ -41,27 +42,27 @@ async def tunnel_websocket(context: Context, request: Request, target: Target) -
         raise errors.make(403, "Forbidden", f"none of the subprotocols {list(offered)} is served: {list(PROTOCOLS)}")
     upstream = await context.kubelets.connect(kubelet, path, query, (protocol,))
     try:
-        await request.receive()  # websocket.connect
-        await request.send({"type": "websocket.accept", "subprotocol": protocol})
-        await _both_ways(request, upstream)
+        client = WebSocket(request.scope, request.receive, request.send)
+        await client.accept(protocol)
+        await _both_ways(client, upstream)
     finally:
         await upstream.close()
 
 
-async def _both_ways(request: Request, upstream: aiohttp.ClientWebSocketResponse) -> None:
+async def _both_ways(client: WebSocket, upstream: aiohttp.ClientWebSocketResponse) -> None:
     """Until the kubelet has finished or the client has gone."""
-    inward = asyncio.create_task(_from_client(request, upstream))
+    inward = asyncio.create_task(_from_client(client, upstream))
     try:
-        code = await _from_kubelet(request, upstream, inward)
+        code = await _from_kubelet(client, upstream, inward)
         if not inward.done():
-            await request.send({"type": "websocket.close", "code": code})
+            await client.close(code)
     finally:
         inward.cancel()
 
 
-async def _from_client(request: Request, upstream: aiohttp.ClientWebSocketResponse) -> None:
+async def _from_client(client: WebSocket, upstream: aiohttp.ClientWebSocketResponse) -> None:
     while True:
-        message = await request.receive()
+        message = await client.receive()
         if message["type"] == "websocket.disconnect":
             await upstream.close()
             return
@@ -69,12 +70,14 @@ async def _from_client(request: Request, upstream: aiohttp.ClientWebSocketRespon
         await upstream.send_bytes(data if data is not None else message["text"].encode())
 
 
-async def _from_kubelet(request: Request, upstream: aiohttp.ClientWebSocketResponse, inward: asyncio.Task[None]) -> int:
+async def _from_kubelet(
+    client: WebSocket, upstream: aiohttp.ClientWebSocketResponse, inward: asyncio.Task[None]
+) -> int:
     async for message in upstream:
         if inward.done():
             break
         if message.type is aiohttp.WSMsgType.BINARY:
-            await request.send({"type": "websocket.send", "bytes": message.data})
+            await client.send_bytes(message.data)
         elif message.type is aiohttp.WSMsgType.TEXT:
-            await request.send({"type": "websocket.send", "text": message.data})
+            await client.send_text(message.data)
     return CLOSE_NORMAL if upstream.close_code in (None, CLOSE_NORMAL) else CLOSE_GOING_AWAY

@@ -9,7 +9,7 @@ from master.api.timestamps import parse_rfc3339
 from master.apiserver.context import Context
 from master.apiserver.kubelet_client import passed_on
 from master.apiserver.request import Request, Target
-from master.apiserver.responses import Response, common_headers
+from master.apiserver.responses import Response
 from master.apiserver.streams.target import container_of, find_pod, kubelet_of
 
 PARAMETERS = ("follow", "previous", "tailLines", "sinceSeconds", "sinceTime", "timestamps", "limitBytes", "stream")
@@ -27,7 +27,7 @@ async def log(context: Context, request: Request, target: Target) -> Response | 
     kubelet = await kubelet_of(context, pod)
     path = f"/containerLogs/{target.namespace}/{target.name}/{container}"
     async with context.kubelets.get(kubelet, path, passed_on(request.query, PARAMETERS)) as answer:
-        headers = [*common_headers(request), (b"content-type", b"text/plain")]
+        headers = [(b"content-type", b"text/plain")]
         await request.send({"type": "http.response.start", "status": 200, "headers": headers})
         ended = asyncio.create_task(_disconnected(request))
         try:
