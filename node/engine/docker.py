@@ -195,7 +195,10 @@ class DockerEngine:
             if not self._pause_image.startswith(OUR_PAUSE_PREFIX):
                 await self.pull_image(self._pause_image)
                 return
-            archive = pause_archive(self._pause_image)
+            try:
+                archive = pause_archive(self._pause_image)
+            except OSError as error:
+                raise ImageNotFound(f"cannot build {self._pause_image}: {error} (Debian: busybox-static)") from error
             await self._call(lambda api: list(api.load_image(archive)), transfer=True)
 
     # Streams.

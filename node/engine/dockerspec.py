@@ -130,7 +130,8 @@ def _host_config(spec: ContainerSpec, sandbox_id: str, sandbox: dict[str, str], 
     joined = f"container:{sandbox_id}"
     mounts = [_mount(mount) for mount in spec.mounts]
     if sandbox.get(HOSTS_FILE) and all(mount.target != "/etc/hosts" for mount in spec.mounts):
-        mounts.append(_mount(Mount(source=sandbox[HOSTS_FILE], target="/etc/hosts")))
+        hosts = Mount(source=sandbox[HOSTS_FILE], target="/etc/hosts", read_only=spec.read_only_root)
+        mounts.append(_mount(hosts))
     host: Json = {
         "NetworkMode": joined,
         "IpcMode": "host" if sandbox.get(HOST_IPC) else joined,

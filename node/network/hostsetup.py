@@ -5,6 +5,7 @@ chain of our own that is rewritten in one transaction. Only here is the iptables
 services are the proxy's affair, through libiptc in the same (legacy) tables.
 """
 
+import contextlib
 import shutil
 from pathlib import Path
 
@@ -42,6 +43,9 @@ def write_sysctls(settings: dict[str, str]) -> None:
 
 
 async def set_up_host(pod_cidr: str, cluster_cidr: str) -> None:
+    if not (PROC / "bridge").exists():
+        with contextlib.suppress(NetworkError):  # a module on most machines, and loaded by nobody else
+            await ip.run_raw(["modprobe", "br_netfilter"])
     write_sysctls(SYSCTLS)
     restore = _tool("iptables-legacy-restore", "iptables-restore")
     await ip.run([restore, "-w", "--noflush"], text=masquerade_rules(pod_cidr, cluster_cidr))

@@ -62,15 +62,17 @@ class Container:
         """Raises `StartError`; the container has failed then, and says why."""
         save(self.folder / "plan.json", plan)
         self.plan = plan
-        self.streams = ContainerStreams(self.record.log_path, self._drained.set)
-        pid, report, terminal_from = self._fork_minder(plan, self.streams, runc)
+        try:
+            self.streams = ContainerStreams(self.record.log_path, self._drained.set)
+            pid, report, terminal_from = self._fork_minder(plan, self.streams, runc)
+        except OSError as error:
+            raise self._start_failed(f"{error.filename or 'streams'}: {error.strerror}") from error
         complaint = (await read_report(report)).decode(errors="replace")
         running = load(self.folder / "run.json", Running)
         if complaint or running is None:
             await wait_exit(pid)
             (self.folder / "run.json").unlink(missing_ok=True)
-            self._set_exited(Exited(START_FAILED, time.time(), reason="StartError", message=complaint or "no minder"))
-            raise StartError(complaint or "the minder died")
+            raise self._start_failed(complaint or "the minder died")
         self.running = running
         if terminal_from is not None:
             self.streams.follow_terminal(receive_fd(terminal_from))
@@ -79,7 +81,10 @@ class Container:
     def adopt(self) -> None:
         """Takes up a container that an earlier shim started, alive or ended meanwhile."""
         assert self.running is not None
-        self.streams = ContainerStreams(self.record.log_path, self._drained.set)
+        try:
+            self.streams = ContainerStreams(self.record.log_path, self._drained.set)
+        except OSError:  # its folder is gone; the container must be minded all the same
+            self.streams = ContainerStreams(str(self.folder / "container.log"), self._drained.set)
         self._reconnect_streams(self.streams, self.running)
         self._watch = asyncio.create_task(self._await_end(self.running), name=f"container {self.record.id}")
 
@@ -161,6 +166,10 @@ class Container:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._drained.wait(), DRAIN_TIMEOUT_S)
         self._set_exited(exited or Exited(UNKNOWN_EXIT_CODE, time.time(), reason="ContainerStatusUnknown"))
+
+    def _start_failed(self, why: str) -> StartError:
+        self._set_exited(Exited(START_FAILED, time.time(), reason="StartError", message=why))
+        return StartError(why)
 
     def _set_exited(self, exited: Exited) -> None:
         save(self.folder / "exit.json", exited)

@@ -73,6 +73,7 @@ def _run(
     plan = execution.plan
     try:
         os.setsid()
+        os.umask(0o022)
         if terminal_to is not None:
             open_terminal(terminal_to, plan.identity.uid)
         else:

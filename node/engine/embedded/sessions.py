@@ -94,9 +94,9 @@ async def serve_exec(program: Program, complaint: str, streams: Streams) -> None
     working = asyncio.create_task(_work(program, complaint, writer))
     try:
         await asyncio.wait({listening, working}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
         if not working.done():
             program.kill()
-    finally:
         for task in (listening, working):
             task.cancel()
         await asyncio.gather(listening, working, return_exceptions=True)

@@ -174,6 +174,16 @@ def test_a_reused_process_id_is_not_mistaken_for_the_container(shim: Daemon, wit
     with_pod(scenario)
 
 
+def test_a_log_that_cannot_be_written_is_a_start_error(with_pod: Any, tmp_path: Path) -> None:
+    async def scenario(pod: Pod) -> None:
+        container_id = await pod.create(FOREVER, log_path=str(tmp_path / "missing" / "c.log"))
+        with pytest.raises(StartError):
+            await pod.engine.start_container(container_id)
+        assert (await container_of(pod.engine, container_id)).reason == "StartError"
+
+    with_pod(scenario)
+
+
 def test_half_made_containers_are_cleared_at_start(shim: Daemon) -> None:
     folder = shim.folder / "root" / "containers" / ("f" * 64)
     shim.kill()
