@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -48,8 +49,16 @@ def main() -> int:
     except (OSError, msgspec.MsgspecError) as error:
         print(f"{arguments.config}: {error}", file=sys.stderr)
         return 2
-    asyncio.run(run_kubelet(config, make_engine(config), make_network(config)))
+    asyncio.run(_run(config))
     return 0
+
+
+async def _run(config: NodeConfig) -> None:
+    """Leaves without waiting for threads: a pull from a registry that is silent holds one for a long time, and until
+    this process has gone no other kubelet can tell the masters that the node lives."""
+    await run_kubelet(config, make_engine(config), make_network(config))
+    logging.shutdown()
+    os._exit(0)
 
 
 if __name__ == "__main__":

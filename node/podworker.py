@@ -48,6 +48,8 @@ RETRY_MAX_S = 10.0
 START_RETRY_FIRST_S = 1.0
 START_RETRY_MAX_S = 30.0
 ORPHAN_GRACE_S = 1.0
+FORCED_GRACE_S = 2.0
+"""What is left to a pod that was deleted by force: for the API it is gone already, and nobody waits for it."""
 MAX_ROUNDS = 50
 """Rounds without a pause; a pod that needs more in a row is given one, so that a fault cannot spin."""
 
@@ -217,7 +219,7 @@ class PodWorker:
             grace_s = meta.deletion_grace_period_seconds
             return Ending(own_grace_s if grace_s is None else float(grace_s), now_s, remove=True)
         if self._context.source.get(self.uid) is None:
-            return Ending(own_grace_s, now_s, remove=True)
+            return Ending(own_grace_s if is_static(pod) else min(own_grace_s, FORCED_GRACE_S), now_s, remove=True)
         deadline_s = self._deadline_s()
         if deadline_s is not None and now_s >= deadline_s and not _has_ended(self._status):
             message = "Pod was active on the node longer than the specified deadline"

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import urllib.error
 import urllib.request
 from collections.abc import Awaitable, Callable
@@ -9,7 +10,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from node_lab import NODE, NodeLab, until
+from node_lab import NODE, PATIENCE_S, NodeLab, until
 
 from master.api.coordination.lease import Lease
 from master.api.core.configmap import ConfigMap
@@ -391,6 +392,23 @@ def test_a_restarted_kubelet_adopts_its_containers_and_ends_what_was_deleted_mea
         assert after.status.container_statuses[0].restart_count == 0
         assert after.status.pod_ip == before.status.pod_ip
         await client.delete(Pod, "stays", "default", grace_period_s=0)
+
+    run(node_lab, scenario)
+
+
+def test_a_kubelet_stops_quickly_even_while_a_registry_is_silent(node_lab: NodeLab) -> None:
+    async def scenario(client: RestClient) -> None:
+        with socket.create_server((node_lab.gateway, 0)) as silent:
+            silent.settimeout(PATIENCE_S)
+            image = f"{node_lab.gateway}:{silent.getsockname()[1]}/web:1"
+            await node_lab.apply(
+                client, f"metadata: {{name: slow}}\nspec: {{containers: [{{name: c, image: '{image}'}}]}}"
+            )
+            caller, _ = await asyncio.to_thread(silent.accept)
+            with caller:
+                assert await asyncio.to_thread(node_lab.stop, "node") < 5.0
+        node_lab.start_kubelet()
+        await client.delete(Pod, "slow", "default", grace_period_s=0)
 
     run(node_lab, scenario)
 
