@@ -12,6 +12,7 @@ from master.api.meta import Status
 from master.api.status import ApiError, BadRequest, InternalError, NotFound
 from master.apiserver import errors
 from master.apiserver.config import KubeletClientFiles
+from master.apiserver.request import parse_bool
 
 CONNECT_TIMEOUT_S = 5.0
 CONNECTIONS_MAX = 1000
@@ -108,6 +109,7 @@ def _unreachable(url: str, error: Exception) -> ApiError:
     return InternalError.of(f'error dialing backend: "{url}": {error or type(error).__name__}')
 
 
-def passed_on(query: Mapping[str, list[str]], names: Sequence[str]) -> list[tuple[str, str]]:
-    """The parameters of a request that the kubelet is to see, repeated ones repeated."""
-    return [(name, value) for name in names for value in query.get(name, ())]
+def passed_on(query: Mapping[str, list[str]], names: Sequence[str], flags: Sequence[str]) -> list[tuple[str, str]]:
+    """The parameters of a request that the kubelet is to see, repeated ones repeated, flags as `true` or `false`."""
+    values = [(name, value) for name in names for value in query.get(name, ())]
+    return values + [(name, "true" if parse_bool(query[name][0]) else "false") for name in flags if name in query]

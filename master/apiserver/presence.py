@@ -8,7 +8,7 @@ so it does not matter who is first.
 import asyncio
 import ipaddress
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from master.api.core.endpoints import EndpointAddress, EndpointPort, Endpoints, EndpointSubset
@@ -76,9 +76,15 @@ async def reconcile_endpoints(context: Context) -> None:
     """Write the live servers into the endpoints, on every change of the set and now and then."""
     await context.bootstrapped.wait()
     masters = context.feed.masters
+    if not reachable([context.config.public_address]):
+        log.warning(
+            "%s is a loopback address: this server is not among the endpoints of the Service %s",
+            context.config.public_address,
+            NAME,
+        )
     while True:
         masters.changed.clear()
-        addresses = sorted({value.decode() for value in masters.values.values()}, key=ipaddress.ip_address)
+        addresses = reachable(value.decode() for value in masters.values.values())
         if addresses:
             for obj in (endpoints_of(addresses, context.config.port), slice_of(addresses, context.config.port)):
                 await _write(context, obj)
@@ -87,6 +93,12 @@ async def reconcile_endpoints(context: Context) -> None:
                 await masters.changed.wait()
         except TimeoutError:
             continue
+
+
+def reachable(addresses: Iterable[str]) -> list[str]:
+    """The addresses that others can reach, in order; endpoints on loopback are refused by validation, rightly."""
+    found = {ipaddress.ip_address(address) for address in addresses}
+    return [str(address) for address in sorted(found, key=int) if not address.is_loopback]
 
 
 def endpoints_of(addresses: list[str], port: int) -> Endpoints:

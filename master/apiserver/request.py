@@ -8,7 +8,7 @@ from starlette.types import Receive, Scope, Send
 from master.api.scheme import SCHEME, ResourceInfo
 from master.apiserver.authn import ANONYMOUS, User
 
-TRUE_WORDS = frozenset({"true", "1", "True", "TRUE", "t", "T"})
+FALSE_WORDS = frozenset({"0", "f", "false"})
 
 
 @dataclass(slots=True, frozen=True)
@@ -45,10 +45,15 @@ class Request:
     def flag(self, name: str) -> bool:
         """A boolean parameter; present without a value counts as true, as Go's decoder has it."""
         values = self.query.get(name)
-        return values is not None and (values[0] == "" or values[0] in TRUE_WORDS)
+        return values is not None and parse_bool(values[0])
 
     def header(self, name: bytes) -> str:
         return self.headers.get(name, b"").decode("latin-1")
+
+
+def parse_bool(text: str) -> bool:
+    """A boolean in a query: all but Go's words for false is true, in any case (Python clients send `True`)."""
+    return text.lower() not in FALSE_WORDS
 
 
 def parse_request(scope: Scope, receive: Receive, send: Send) -> Request:

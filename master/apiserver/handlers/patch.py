@@ -1,13 +1,14 @@
 """PATCH: the patch applied to the stored tree, then everything that an update goes through, as often as needed."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from master.api.decode import decode_tree
+from master.api.decode import decode_tree, parse_text
 from master.api.scheme import ResourceInfo
 from master.api.status import BadRequest, FieldError, Invalid
+from master.api.wire.json_text import SyntaxFault
 from master.apiserver import errors
 from master.apiserver.context import Context
 from master.apiserver.handlers.objects import write_of
@@ -25,7 +26,13 @@ STRATEGIC = "application/strategic-merge-patch+json"
 APPLY = "application/apply-patch+yaml"
 
 Tree = dict[str, Any]
-Patcher = Callable[[Tree], Tree]
+
+
+class Patcher(NamedTuple):
+    """The function that a patch body stands for, and what is wrong with the body besides."""
+
+    apply: Callable[[Tree], Tree]
+    findings: list[str]
 
 
 def media_type(request: Request) -> str:
@@ -33,23 +40,33 @@ def media_type(request: Request) -> str:
 
 
 def patcher(request: Request, struct: type[msgspec.Struct], body: bytes) -> Patcher:
-    """The function that a patch body stands for."""
     kind = media_type(request)
     if kind not in (JSON_PATCH, MERGE, STRATEGIC):
         raise errors.unsupported_patch()
     try:
-        patch = msgspec.json.decode(body)
-    except msgspec.DecodeError as error:
-        raise BadRequest(f"error decoding patch: {_go_words(str(error))}") from error
+        patch, findings = parse_text(body)
+    except SyntaxFault as fault:
+        raise BadRequest(f"error decoding patch: {fault}") from None
     if kind == JSON_PATCH:
-        return lambda tree: json_patch.apply(tree, patch)
+        return Patcher(lambda tree: json_patch.apply(tree, patch), [f"json patch {finding}" for finding in findings])
     if kind == MERGE:
-        return lambda tree: merge.apply(tree, patch)
-    return lambda tree: strategic.apply(tree, patch, struct)
+        return Patcher(lambda tree: merge.apply(tree, patch), findings)
+    return Patcher(lambda tree: strategic.apply(tree, patch, struct), findings)
 
 
-def _go_words(message: str) -> str:
-    return "unexpected end of JSON input" if message == "Input data was truncated" else message
+def patched(request: Request, info: ResourceInfo, patcher: Patcher, tree: Tree, body: bytes) -> Any:
+    """The object that a patch makes of a tree; findings are refused, warned of or ignored as `fieldValidation` says."""
+    result = patcher.apply(tree)
+    if not isinstance(result, dict):
+        raise BadRequest("the patch leaves no object")
+    decoded = decode_tree(info, result)
+    findings = patcher.findings + decoded.findings
+    if findings and request.param("fieldValidation") == "Strict":
+        why = f"strict decoding error: {', '.join(findings)}"
+        problem = FieldError.invalid("patch", body.decode("utf-8", "replace"), why)
+        raise Invalid.of("", tree["metadata"]["name"], [problem])
+    warn(request, findings)
+    return decoded.object
 
 
 async def patch(context: Context, request: Request, target: Target, info: ResourceInfo, form: Form) -> Response:
@@ -59,27 +76,12 @@ async def patch(context: Context, request: Request, target: Target, info: Resour
         raise errors.unsupported_patch()
     dry_run = check_options(request, is_apply=kind == APPLY)
     body = await read_body(request)
-    apply = patcher(request, info.struct, body)
+    wanted = patcher(request, info.struct, body)
     write = write_of(context, request, target, info, dry_run=dry_run)
-    outcome = await update(write, lambda old: _patched(request, info, apply, old, body))
-    request.warnings[:] = dict.fromkeys(request.warnings)
+    outcome = await update(write, lambda old: patched(request, info, wanted, _tree(info, old), body))
     return shaped(form, view.one(outcome.entry))
 
 
-def _patched(request: Request, info: ResourceInfo, apply: Patcher, old: Any, body: bytes) -> Any:
-    tree = apply(msgspec.json.decode(info.encode(old)))
-    if not isinstance(tree, dict):
-        raise BadRequest("the patch leaves no object")
-    decoded = decode_tree(info, tree)
-    if decoded.findings:
-        if request.param("fieldValidation") == "Strict":
-            why = f"strict decoding error: {', '.join(decoded.findings)}"
-            problem = FieldError.invalid("patch", body.decode("utf-8", "replace"), why)
-            raise Invalid.of("", target_name(old), [problem])
-        warn(request, decoded.findings)
-    return decoded.object
-
-
-def target_name(obj: Any) -> str:
-    name: str = obj.metadata.name
-    return name
+def _tree(info: ResourceInfo, obj: Any) -> Tree:
+    tree: Tree = msgspec.json.decode(info.encode(obj))
+    return tree

@@ -10,7 +10,7 @@ from master.api.autoscaling.scale import Scale, ScaleSpec, ScaleStatus
 from master.api.core.binding import Binding
 from master.api.core.namespace import Namespace
 from master.api.core.pod import Pod, PodCondition
-from master.api.decode import decode_options, decode_tree
+from master.api.decode import decode_options
 from master.api.meta import DeleteOptions, ObjectMeta
 from master.api.policy.eviction import Eviction
 from master.api.scheme import SCHEME, ResourceInfo
@@ -22,7 +22,7 @@ from master.apiserver.context import Context
 from master.apiserver.entry import Entry
 from master.apiserver.handlers import delete as deletion
 from master.apiserver.handlers.objects import write_of
-from master.apiserver.handlers.patch import patcher
+from master.apiserver.handlers.patch import patched, patcher
 from master.apiserver.handlers.read import read_entry
 from master.apiserver.handlers.write import update
 from master.apiserver.negotiation import Form
@@ -92,10 +92,10 @@ def _replaced(request: Request, target: Target, body: bytes) -> Callable[[Scale]
 
 
 def _patched(request: Request, body: bytes) -> Callable[[Scale], Scale]:
-    apply = patcher(request, Scale, body)
+    wanted = patcher(request, Scale, body)
 
     def scaled(scale: Scale) -> Scale:
-        result: Scale = decode_tree(_scale_info(), apply(msgspec.json.decode(_scale_bytes(scale)))).object
+        result: Scale = patched(request, _scale_info(), wanted, msgspec.json.decode(_scale_bytes(scale)), body)
         return result
 
     return scaled

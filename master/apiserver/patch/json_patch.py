@@ -1,15 +1,18 @@
 """JSON patch (RFC 6902): a list of operations, all of them or none."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
 
 from master.api.meta import StatusDetails
 from master.api.status import BadRequest, Invalid, TooLarge
+from master.api.wire.json_text import DEPTH_MAX
 
 OPERATIONS_MAX = 10_000  # as upstream
+COPIED_MAX_BYTES = 3 * 1024 * 1024
+"""What all `copy` operations of a patch may add; copies of copies would double without end. As upstream."""
 REJECTED = "the server rejected our request due to an error in our request"
 _INDEX = re.compile("0|[1-9][0-9]*")
 _ABSENT = object()
@@ -22,13 +25,35 @@ class _Failed(Exception):
 def apply(tree: Any, patch: Any) -> Any:
     """The patched tree. BadRequest for what is no patch, Invalid when an operation fails."""
     operations = _checked(patch)
-    result = _copy(tree)
+    copied_bytes = 0
     try:
+        result = _copy(tree)
         for operation in operations:
+            if operation.get("op") == "copy":
+                copied_bytes += len(msgspec.json.encode(_find(result, _pointer(operation.get("from", "")))))
+                if copied_bytes > COPIED_MAX_BYTES:
+                    raise _Failed("copies without end")
             result = _apply_one(result, operation)
-    except _Failed:
+        _check_depth(result)
+    except (_Failed, RecursionError):
         raise Invalid(REJECTED, details=StatusDetails()) from None
     return result
+
+
+def _check_depth(tree: Any) -> None:
+    """Operations can nest deeper than any body may; without recursion, for such trees end it."""
+    level = [tree]
+    for _ in range(DEPTH_MAX + 1):
+        level = [item for node in level for item in _members(node)]
+        if not level:
+            return
+    raise _Failed("nested too deep")
+
+
+def _members(node: Any) -> Iterable[Any]:
+    if isinstance(node, dict):
+        return node.values()
+    return node if isinstance(node, list) else ()
 
 
 def _copy(tree: Any) -> Any:

@@ -17,7 +17,7 @@ from master.apiserver.request import Request, Target
 from master.apiserver.streams.target import container_of, find_pod, kubelet_of
 
 PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
-PARAMETERS = ("command", "stdin", "stdout", "stderr", "tty")
+FLAGS = ("stdin", "stdout", "stderr", "tty")
 CLOSE_NORMAL, CLOSE_GOING_AWAY = 1000, 1001
 
 
@@ -31,7 +31,7 @@ async def destination(context: Context, request: Request, target: Target) -> tup
     if not any(request.flag(name) for name in ("stdin", "stdout", "stderr")):
         raise BadRequest("you must specify at least one of stdin, stdout, stderr")
     path = f"/{target.subresource}/{target.namespace}/{target.name}/{container}"
-    return kubelet, path, passed_on(request.query, PARAMETERS)
+    return kubelet, path, passed_on(request.query, ("command",), FLAGS)
 
 
 async def tunnel_websocket(context: Context, request: Request, target: Target) -> None:

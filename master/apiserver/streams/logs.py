@@ -12,7 +12,8 @@ from master.apiserver.request import Request, Target
 from master.apiserver.responses import Response
 from master.apiserver.streams.target import container_of, find_pod, kubelet_of
 
-PARAMETERS = ("follow", "previous", "tailLines", "sinceSeconds", "sinceTime", "timestamps", "limitBytes", "stream")
+PARAMETERS = ("tailLines", "sinceSeconds", "sinceTime", "limitBytes", "stream")
+FLAGS = ("follow", "previous", "timestamps")
 BOUNDS = {"tailLines": (0, "must be greater than or equal to 0"), "sinceSeconds": (1, "must be greater than 0")}
 BOUNDS["limitBytes"] = BOUNDS["sinceSeconds"]
 CHUNK_BYTES = 64 * 1024
@@ -26,7 +27,7 @@ async def log(context: Context, request: Request, target: Target) -> Response | 
         return Response(b"", 204, b"")
     kubelet = await kubelet_of(context, pod)
     path = f"/containerLogs/{target.namespace}/{target.name}/{container}"
-    async with context.kubelets.get(kubelet, path, passed_on(request.query, PARAMETERS)) as answer:
+    async with context.kubelets.get(kubelet, path, passed_on(request.query, PARAMETERS, FLAGS)) as answer:
         headers = [(b"content-type", b"text/plain")]
         await request.send({"type": "http.response.start", "status": 200, "headers": headers})
         ended = asyncio.create_task(_disconnected(request))

@@ -50,6 +50,31 @@ def test_logs_pass_through_with_their_options(admin: Caller, kubelet: FakeKubele
     assert kubelet.queries[-1] == {"tailLines": ["3"], "timestamps": ["true"]}
 
 
+@pytest.mark.parametrize(
+    ("word", "seen"), [("True", "true"), ("1", "true"), ("", "true"), ("False", "false"), ("0", "false")]
+)
+def test_flags_reach_the_kubelet_as_true_or_false(
+    admin: Caller, kubelet: FakeKubelet, pod: str, word: str, seen: str
+) -> None:
+    """The official Python client writes `True`."""
+    assert admin.get(f"{PODS}/{pod}/log?follow={word}&timestamps={word}").code == 200
+    assert kubelet.queries[-1] == {"follow": [seen], "timestamps": [seen]}
+
+    async def talk() -> None:
+        url = f"https://127.0.0.1:{admin.port}{PODS}/{pod}/exec?command=ls&stdout=True&stderr={word}&tty={word}"
+        connector = aiohttp.TCPConnector(ssl=admin.tls)
+        async with (
+            aiohttp.ClientSession(connector=connector) as session,
+            session.ws_connect(url, protocols=("v4.channel.k8s.io",)) as channel,
+        ):
+            async for _ in channel:
+                continue
+
+    asyncio.run(talk())
+    wanted = {"command": ["ls"], "stdout": ["true"], "stderr": [seen], "tty": [seen]}
+    assert kubelet.queries[-1] == wanted
+
+
 def test_the_kubelets_refusal_is_a_status(admin: Caller, pod: str) -> None:
     answer = admin.get(f"{PODS}/{pod}/log?previous=true")
     assert answer.code == 400 and answer.json["reason"] == "BadRequest"
