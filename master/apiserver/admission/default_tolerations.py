@@ -16,7 +16,7 @@ NO_EXECUTE = "NoExecute"
 
 class DefaultTolerationSeconds:
     async def admit(self, attributes: Attributes) -> None:
-        if attributes.operation != "CREATE" or attributes.subresource or not isinstance(attributes.new, Pod):
+        if attributes.subresource or not isinstance(attributes.new, Pod):
             return
         seconds = attributes.context.config.default_toleration_s
         attributes.new.spec.tolerations = with_default_tolerations(attributes.new.spec.tolerations, seconds)

@@ -58,8 +58,6 @@ class ServiceAllocation:
         if new is None:
             wanted: set[str] = set()
         else:
-            if old is not None:
-                keep_allocated(new.spec, old.spec)
             Allocator(attributes).fill(new.spec, held)
             wanted = claims_of(new.spec).keys()
         owner = object_key(attributes.info, attributes.namespace, attributes.name)
@@ -68,21 +66,6 @@ class ServiceAllocation:
             attributes.transaction.put(key, owner.encode())
         for key in sorted(held - wanted):
             attributes.transaction.delete(key)
-
-
-def keep_allocated(new: ServiceSpec, old: ServiceSpec) -> None:
-    """An update that leaves out what the server chose means to keep it."""
-    if "ExternalName" in (new.type, old.type):
-        return
-    if not new.cluster_ip:
-        new.cluster_ip, new.cluster_ips = old.cluster_ip, list(old.cluster_ips)
-    if new.type in WITH_NODE_PORTS and old.type in WITH_NODE_PORTS:
-        known = {(port.protocol, port.port): port.node_port for port in old.ports}
-        taken = {port.node_port for port in new.ports}
-        for port in new.ports:
-            kept = known.get((port.protocol, port.port), 0)
-            if not port.node_port and kept and kept not in taken:
-                port.node_port = kept
 
 
 class Allocator:

@@ -10,7 +10,7 @@ from master.api.status import FieldError, NotFound
 from master.api.timestamps import now_rfc3339, parse_rfc3339
 from master.apiserver import errors
 from master.apiserver.admission.attributes import Attributes
-from master.apiserver.admission.chain import admit
+from master.apiserver.admission.chain import admit, claim
 from master.apiserver.entry import Entry, entry_of
 from master.apiserver.handlers.write import Outcome, Write, settle
 from master.apiserver.storage import Refused, Transaction
@@ -87,21 +87,21 @@ async def _attempt(write: Write, options: DeleteOptions, entry: Entry, number: i
 
 
 async def _admit(write: Write, removed: Any, transaction: Transaction, number: int) -> None:
-    await admit(
-        Attributes(
-            context=write.context,
-            operation="DELETE",
-            info=write.info,
-            subresource="" if removed is not None else "mark",
-            namespace=write.namespace,
-            name=write.name,
-            new=None,
-            old=removed,
-            user=write.user,
-            transaction=transaction,
-            attempt=number,
-        )
+    attributes = Attributes(
+        context=write.context,
+        operation="DELETE",
+        info=write.info,
+        subresource="" if removed is not None else "mark",
+        namespace=write.namespace,
+        name=write.name,
+        new=None,
+        old=removed,
+        user=write.user,
+        transaction=transaction,
+        attempt=number,
     )
+    await admit(attributes)
+    await claim(attributes)
 
 
 def check_preconditions(info: ResourceInfo, metadata: ObjectMeta, options: DeleteOptions) -> None:

@@ -1,4 +1,4 @@
-"""Creating and changing objects: prepare, default, admit, validate, then one compare-and-swap transaction.
+"""Creating and changing objects: default, admit, prepare, claim, validate, then one compare-and-swap transaction.
 
 Decisions rest on the cache, which may lag behind; the transaction says so, and the decision is made again on the
 state that is really there. Nothing is ever written on the ground of a stale read, and no change is lost.
@@ -23,7 +23,7 @@ from master.api.status import (
 from master.api.timestamps import now_rfc3339
 from master.apiserver import errors, keys
 from master.apiserver.admission.attributes import Attributes
-from master.apiserver.admission.chain import admit
+from master.apiserver.admission.chain import admit, claim
 from master.apiserver.authn import User
 from master.apiserver.context import Context, Env
 from master.apiserver.entry import Entry, entry_of
@@ -110,7 +110,6 @@ async def prepare_create(write: Write, obj: Any, transaction: Transaction, attem
     metadata.deletion_timestamp = metadata.deletion_grace_period_seconds = None
     metadata.resource_version = metadata.self_link = ""
     metadata.managed_fields = []
-    info.strategy.prepare_create(obj)
     obj = info.default(obj)
     attributes = Attributes(
         context=write.context,
@@ -126,6 +125,8 @@ async def prepare_create(write: Write, obj: Any, transaction: Transaction, attem
         attempt=attempt,
     )
     await admit(attributes)
+    info.strategy.prepare_create(obj)
+    await claim(attributes)
     problems = info.validate(obj)
     if problems:
         raise Invalid.of(info, metadata.name, problems)
@@ -234,15 +235,10 @@ async def _attempt(write: Write, entry: Entry, change: Change, attempt: int) -> 
 
 
 async def prepare_update(write: Write, new: Any, old: Any, transaction: Transaction, attempt: int) -> None:
-    """Keep what a client may not change, default, admit, validate."""
+    """Admit, keep what a client may not change, default, claim, validate."""
     info = write.info
     check_identity(info, new, old, write.name)
     keep_metadata(new, old)
-    if write.subresource == "status":
-        info.strategy.prepare_status_update(new, old)
-    elif write.subresource in ("", "scale"):
-        info.strategy.prepare_update(new, old)
-    info.default(new)
     attributes = Attributes(
         context=write.context,
         operation="UPDATE",
@@ -257,6 +253,12 @@ async def prepare_update(write: Write, new: Any, old: Any, transaction: Transact
         attempt=attempt,
     )
     await admit(attributes)
+    if write.subresource == "status":
+        info.strategy.prepare_status_update(new, old)
+    elif write.subresource in ("", "scale"):
+        info.strategy.prepare_update(new, old)
+    info.default(new)
+    await claim(attributes)
     problems = [] if write.subresource in TRUSTED_SUBRESOURCES else info.validate_update(new, old)
     problems += _finalizer_problems(new, old)
     if problems:
@@ -329,3 +331,4 @@ async def release(write: Write, obj: Any, transaction: Transaction) -> None:
         transaction=transaction,
     )
     await admit(attributes)
+    await claim(attributes)

@@ -308,3 +308,22 @@ def test_protobuf_bodies_are_read(admin: Caller, core: str) -> None:
     assert made(answer)["data"] == {"k": "v"}
     options = b"k8s\x00\x0a\x13\x0a\x02v1\x12\x0dDeleteOptions\x12\x0c\x22\x0aBackground"
     assert admin.call("DELETE", f"{core}/configmaps/a", options, headers=headers).code == 200
+
+
+def test_a_manifest_without_what_admission_filled_in_changes_nothing(admin: Caller, core: str) -> None:
+    created = made(admin.post(f"{core}/pods", pod("p", tolerations=[{"key": "mine", "operator": "Exists"}])))
+    assert created["metadata"]["generation"] == 1 and len(created["spec"]["tolerations"]) == 3
+    again = made(admin.get(f"{core}/pods/p"), 200)
+    again["spec"]["tolerations"] = again["spec"]["tolerations"][:1]
+    del again["spec"]["priority"], again["spec"]["preemptionPolicy"]
+    assert made(admin.put(f"{core}/pods/p", again), 200) == created
+    again["spec"]["priority"] = 7
+    assert admin.put(f"{core}/pods/p", again).code == 422
+
+
+def test_a_replaced_namespace_keeps_its_label_and_finalizers(admin: Caller, namespace: str) -> None:
+    path = f"/api/v1/namespaces/{namespace}"
+    created = made(admin.get(path), 200)
+    replaced = made(admin.put(path, {"metadata": {"name": namespace, "labels": {"x": "y"}}, "spec": {}}), 200)
+    assert replaced["metadata"]["labels"] == {"x": "y", "kubernetes.io/metadata.name": namespace}
+    assert replaced["spec"] == created["spec"] and replaced["status"] == {"phase": "Active"}
