@@ -9,12 +9,11 @@ import typer
 from cli import verb
 from cli.errors import CommandError
 from cli.manifests import Manifest, read_manifests
-from cli.mergeschema import struct_of
 from cli.options import DRY_RUN, FILENAMES, OUTPUT, RECURSIVE
 from cli.output import check_format, format_objects
 from cli.resources import Resource, Tree
 from cli.session import Session
-from cli.threeway import three_way_patch
+from cli.threeway import struct_of, three_way_patch
 from master.api.status import ApiError, Conflict, NotFound
 from master.client.rest import PATCH_TYPES
 

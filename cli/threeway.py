@@ -8,31 +8,38 @@ merge key are compared element by element, all others as a whole.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cli.mergeschema import FieldRule, rule
+from master.api.mergefields import FieldRule, Struct, rule_of
+from master.api.scheme import SCHEME
 
 Tree = dict[str, Any]
-Struct = Any
 
 
-def three_way_patch(original: Tree, modified: Tree, live: Tree, struct: Struct) -> Tree:
+def struct_of(api_version: str, kind: str) -> Struct | None:
+    """The type of a kind; None for kinds we do not know, which have no strategic merge."""
+    group, _, version = api_version.rpartition("/")
+    info = SCHEME.by_kind(group, version, kind)
+    return info.struct if info else None
+
+
+def three_way_patch(original: Tree, modified: Tree, live: Tree, struct: Struct | None) -> Tree:
     """A strategic merge patch (a plain merge patch where `struct` is None); empty when nothing is to be done."""
     return _map(original, modified, live, struct)
 
 
-def _map(original: Tree, modified: Tree, live: Tree, struct: Struct) -> Tree:
+def _map(original: Tree, modified: Tree, live: Tree, struct: Struct | None) -> Tree:
     patch: Tree = {}
     for key, wanted in modified.items():
-        patch.update(_field(key, original.get(key), wanted, live, rule(struct, key)))
+        patch.update(_field(key, original.get(key), wanted, live, rule_of(struct, key)))
     for key in original.keys() - modified.keys():
         if live.get(key) is not None:
-            patch[key] = _gone(original[key], live[key], rule(struct, key))
+            patch[key] = _gone(original[key], live[key], rule_of(struct, key))
     return patch
 
 
 def _gone(original: Any, present: Any, how: FieldRule) -> Any:
     """The removal of a field. Of a plain map (labels, data) only our own keys go; an object goes as a whole, because
     what would remain of it (a probe's defaults without its handler) need not be valid."""
-    if how.struct is None and isinstance(original, dict) and isinstance(present, dict):
+    if (how.struct is None or how.is_map) and isinstance(original, dict) and isinstance(present, dict):
         return {key: None for key in original if key in present}
     return None
 
@@ -43,20 +50,20 @@ def _field(key: str, original: Any, wanted: Any, live: Tree, how: FieldRule) -> 
     present = live.get(key)
     if isinstance(wanted, dict) and isinstance(present, dict):
         before = original if isinstance(original, dict) else {}
-        changes = _map(before, wanted, present, how.struct)
+        changes = _map(before, wanted, present, None if how.is_map else how.struct)
         if changes and how.retain_keys:
             changes["$retainKeys"] = sorted(key for key, value in wanted.items() if value is not None)
         return {key: changes} if changes else {}
     if isinstance(wanted, list) and isinstance(present, list) and _mergeable(how, wanted, present):
         former = original if isinstance(original, list) else []
-        if how.is_set:
+        if how.merge_set:
             return _set(key, former, wanted, present)
         return _merged_list(key, former, wanted, present, how)
     return {} if _equal(wanted, present) else {key: wanted}
 
 
 def _mergeable(how: FieldRule, wanted: Sequence[Any], present: Sequence[Any]) -> bool:
-    if how.is_set:
+    if how.merge_set:
         return True
     items = [*wanted, *present]
     return bool(how.merge_key) and all(isinstance(item, dict) and how.merge_key in item for item in items)

@@ -15,12 +15,11 @@ from cli.errors import CommandError, explain
 from cli.kubeconfig import find_kubeconfig, read_login
 from cli.logs import query, seconds_of
 from cli.manifests import parse_manifests, read_manifests
-from cli.mergeschema import struct_of
 from cli.metadata import split_words
 from cli.output import TableView
 from cli.resources import Catalogue, Resource, parse_targets
 from cli.rollout import progress
-from cli.threeway import three_way_patch
+from cli.threeway import struct_of, three_way_patch
 from cli.workloads import container_of, selector_text
 from master.api.meta import Status
 from master.api.status import ApiError

@@ -8,8 +8,8 @@ the patch's order, the server's own elements keep theirs, and an element that on
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from master.api.mergefields import FieldRule, Struct, rule_of
 from master.api.status import ApiError, BadRequest
-from master.apiserver.patch.fields import FieldRule, Struct, rule_of
 
 DIRECTIVE = "$patch"
 RETAIN_KEYS = "$retainKeys"

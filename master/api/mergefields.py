@@ -1,4 +1,7 @@
-"""How the fields of a Struct merge, read from the annotations of the API types, once a type."""
+"""How the fields of a Struct merge, read from the annotations of the API types, once a type.
+
+The API server's strategic patches and the client's three-way patches rest on the same rules.
+"""
 
 import types
 from functools import cache
@@ -6,7 +9,7 @@ from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin, get_
 
 import msgspec
 
-from master.api.model import MergeBy, MergeSet
+from master.api.model import MergeBy, MergeSet, RetainKeys
 
 Struct = type[msgspec.Struct]
 
@@ -25,6 +28,8 @@ class FieldRule(NamedTuple):
     apply_keys: tuple[str, ...] = ()
     """Server-side apply merges the list by these members."""
     apply_set: bool = False
+    retain_keys: bool = False
+    """Strategic patches of the object, or of the list's elements, name the members that stay (`$retainKeys`)."""
 
 
 PLAIN = FieldRule()
@@ -60,14 +65,15 @@ def _rule(hint: Any) -> FieldRule:
         return _list_rule(_struct_of(get_args(hint)[0]), marks)
     if get_origin(hint) is dict:
         return FieldRule(struct=_struct_of(get_args(hint)[1]), is_map=True)
-    return FieldRule(struct=_struct_of(hint))
+    return FieldRule(struct=_struct_of(hint), retain_keys=any(isinstance(mark, RetainKeys) for mark in marks))
 
 
 def _list_rule(element: Struct | None, marks: tuple[Any, ...]) -> FieldRule:
     for mark in marks:
         if isinstance(mark, MergeBy):
             keys = mark.keys or (mark.key,)
-            return FieldRule(struct=element, is_list=True, merge_key=mark.key, apply_keys=keys)
+            retain = mark.retain_keys
+            return FieldRule(element, is_list=True, merge_key=mark.key, apply_keys=keys, retain_keys=retain)
         if isinstance(mark, MergeSet):
             return FieldRule(struct=element, is_list=True, merge_set=mark.strategic, apply_set=True)
     return FieldRule(struct=element, is_list=True)
