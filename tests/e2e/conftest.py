@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from e2e_cluster import NAME, NETWORK, PORT, UP_TIMEOUT_S, Cluster, remove
+from e2e_cluster import MEASURED, NAME, NETWORK, PORT, UP_TIMEOUT_S, Cluster, measured, remove
 
 
 @pytest.fixture(scope="session")
@@ -17,8 +17,17 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     remove(cluster)
     arguments = ["up", "--cluster", NAME, "--runtime", "docker", "--network", str(NETWORK), "--port", str(PORT)]
     try:
-        print(cluster.timonier(*arguments, timeout_s=UP_TIMEOUT_S).out)
+        out = cluster.timonier(*arguments, timeout_s=UP_TIMEOUT_S).out
+        measured(next(line for line in out.splitlines() if "is up after" in line))
         cluster.use_kubeconfig(tmp_path_factory.mktemp("kube"))
         yield cluster
     finally:
         remove(cluster)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The measured times, whether or not output was captured."""
+    if MEASURED:
+        terminalreporter.section("measured")
+        for line in MEASURED:
+            terminalreporter.write_line(line)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from e2e_cluster import TIMONIER, Cluster, deployment_manifest, eventually, service_manifest
+from e2e_cluster import TIMONIER, Cluster, deployment_manifest, eventually, measured, service_manifest
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ def test_a_rolling_update_never_loses_availability_and_can_be_undone(cluster: Cl
             assert available >= 2, "25 % of 3 rounds down to none unavailable; one is slack for the look itself"
     assert rollout.returncode == 0
     failed = answers.count("")
-    print(f"rolling update: {failed} of {len(answers)} requests failed")
+    measured(f"rolling update: {failed} of {len(answers)} requests failed")
     assert failed == 0
     after = {pod["metadata"]["name"] for pod in cluster.ready_pods("app=web")}
     assert not before & after

@@ -84,7 +84,9 @@ def test_a_deployment_runs_and_its_pods_answer(api: client.ApiClient) -> None:
     assert out.split() == ["42", pod]
     apps.patch_namespaced_deployment_scale("py", NAMESPACE, {"spec": {"replicas": 1}})
     eventually(lambda: len(core.list_namespaced_pod(NAMESPACE, label_selector="app=py").items) == 1, "one pod is left")
-    assert core.read_namespaced_pod_log(core.list_namespaced_pod(NAMESPACE).items[0].metadata.name, NAMESPACE) == ""
+    last = core.list_namespaced_pod(NAMESPACE).items[0].metadata.name
+    log = core.read_namespaced_pod_log(last, NAMESPACE, _preload_content=False)
+    assert log.status == 200 and log.data == b"", "a server that says nothing"
 
 
 def test_errors_are_status_objects_that_name_the_field(api: client.ApiClient) -> None:

@@ -5,7 +5,7 @@ import threading
 import time
 
 import pytest
-from e2e_cluster import Cluster, deployment_manifest, eventually, is_ready, service_manifest
+from e2e_cluster import Cluster, deployment_manifest, eventually, is_ready, measured, service_manifest
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
@@ -58,7 +58,7 @@ def test_killing_the_leading_master_loses_no_acknowledged_write(cluster: Cluster
         cluster.timonier("chaos", "start", leader)
     first_after = next(at for _, at in writer.acknowledged if at > killed_at)
     gap_s = first_after - killed_at
-    print(f"master killed: first write acknowledged after {gap_s:.2f} s, {writer.failures} writes failed")
+    measured(f"master killed: first write acknowledged after {gap_s:.2f} s, {writer.failures} writes failed")
     kept = set(cluster.kubectl("get", "configmaps", "-l", "by=writer", "-o", "name").split())
     lost = [name for name, _ in writer.acknowledged if f"configmap/{name}" not in kept]
     assert not lost
@@ -84,7 +84,7 @@ def test_another_master_takes_over_the_role(cluster: Cluster, role: str) -> None
             config.new_client_from_config(config_file=cluster.environment["KUBECONFIG"])
         ).create_namespaced_deployment(NAMESPACE, manifest)
         eventually(lambda: cluster.ready_pods(f"app={name}"), "a new Deployment runs", 90)
-        print(f"{role} led by {before}, killed: a new Deployment was Ready {time.monotonic() - started:.1f} s later")
+        measured(f"{role} led by {before}, killed: a new Deployment was Ready {time.monotonic() - started:.1f} s later")
         assert eventually(leader_of, f"somebody leads the {role} again") != before
     finally:
         cluster.timonier("chaos", "start", before)
@@ -113,7 +113,9 @@ def test_pods_of_a_killed_node_serve_again_elsewhere(cluster: Cluster) -> None:
             lambda: (b := cluster.fetch(other, f"http://{address}/", 20)) and "" not in b and b, "no request fails"
         )
         assert set(bodies) <= live
-        print(f"node killed: NotReady {not_ready_s:.1f} s, endpoints clean {cleaned_s:.1f} s, replaced {moved_s:.1f} s")
+        measured(
+            f"node killed: NotReady {not_ready_s:.1f} s, endpoints clean {cleaned_s:.1f} s, replaced {moved_s:.1f} s"
+        )
     finally:
         cluster.timonier("chaos", "start", victim)
     eventually(lambda: "NotReady" not in cluster.kubectl("get", "node", victim), "the node is back", 120)
