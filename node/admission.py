@@ -10,6 +10,7 @@ from master.api.core.node import Node
 from master.api.core.pod import Pod
 from master.api.model import Quantity
 from master.api.quantity import milli
+from node.hostports import collide, held_ports
 from node.resources import pod_requests
 
 
@@ -22,8 +23,7 @@ def refusal(
         labels = node.metadata.labels
         if any(labels.get(key) != value for key, value in pod.spec.node_selector.items()):
             return "NodeAffinity", "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"
-    taken = {port for other in admitted for port in host_ports(other)}
-    if any(port in taken for port in host_ports(pod)):
+    if collide(held_ports(pod), [port for other in admitted for port in held_ports(other)]):
         return "NodePorts", "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports"
     return _too_large(pod, admitted, allocatable)
 
@@ -47,14 +47,3 @@ def _too_large(pod: Pod, admitted: list[Pod], allocatable: Mapping[str, Quantity
             )
             return f"OutOf{name}", message
     return None
-
-
-def host_ports(pod: Pod) -> list[tuple[str, int]]:
-    """Protocol and port; a pod on the node's network holds its container ports there."""
-    found: list[tuple[str, int]] = []
-    for container in pod.spec.containers:
-        for port in container.ports:
-            number = port.host_port or (port.container_port if pod.spec.host_network else 0)
-            if number:
-                found.append((port.protocol or "TCP", number))
-    return found

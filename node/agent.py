@@ -24,6 +24,7 @@ from node.engine.base import Engine
 from node.images import ImagePuller
 from node.lease import NodeLease
 from node.network.base import Network
+from node.network.hostports import HostPorts
 from node.nodeinfo import allocatable, read_machine
 from node.nodestatus import Health
 from node.objects import ObjectCache
@@ -64,7 +65,10 @@ class Kubelet:
         self._nodes: Informer[Node] = Informer(self._client, Node)
         self._services: Informer[Service] = Informer(self._client, Service)
         memory = Path(config.root_dir) / "pod-cidr"
-        self._node_network = NodeNetwork(network, self._nodes, config.node_name, memory, self._live_sandboxes)
+        self._host_ports = HostPorts(Path(config.root_dir) / "network")
+        self._node_network = NodeNetwork(
+            network, self._host_ports, self._nodes, config.node_name, memory, self._live_sandboxes
+        )
         self._context = self._make_context()
         self._context.allocatable = allocatable(machine, config.max_pods)
         self._workers = PodWorkers(self._context, self._own_node)
@@ -127,6 +131,7 @@ class Kubelet:
             client=client,
             engine=engine,
             network=self._network,
+            host_ports=self._host_ports,
             recorder=EventRecorder(client, "kubelet", host=config.node_name),
             cache=RuntimeCache(engine, self._wake, clock=time.monotonic),
             source=PodSource(client, config.node_name, folder, self._wake, self._own_node),

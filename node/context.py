@@ -16,6 +16,7 @@ from node.config import NodeConfig
 from node.engine.base import Engine
 from node.images import ImagePuller
 from node.network.base import Network
+from node.network.hostports import HostPorts
 from node.objects import ObjectCache
 from node.pleg import RuntimeCache
 from node.podsource import PodSource
@@ -30,6 +31,7 @@ class NodeContext(msgspec.Struct, kw_only=True):
     client: RestClient
     engine: Engine
     network: Network
+    host_ports: HostPorts
     recorder: EventRecorder
     cache: RuntimeCache
     source: PodSource

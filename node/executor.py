@@ -19,6 +19,7 @@ from node.engine.base import ContainerState, EngineError, LogSource, SandboxSpec
 from node.env import references, resolve_env, service_variables
 from node.facts import Waiting
 from node.fields import PodFacts
+from node.hostports import port_mappings
 from node.images import Held, Present
 from node.logs import LogOptions, read_log
 from node.objects import ConfigError
@@ -127,6 +128,7 @@ class PodExecutor:
     async def attach(self, pod: Pod, sandbox: SandboxState) -> str:
         """The pod's address; the same one when the sandbox has it already."""
         network = await self._context.network.attach(sandbox)
+        await self._context.host_ports.publish(sandbox.id, network.ip, port_mappings(pod))
         self.write_hosts(pod, network.ip)
         return network.ip
 
@@ -228,8 +230,17 @@ class PodExecutor:
         await context.engine.stop_container(state.id, grace_s)
 
     async def stop_sandbox(self, sandbox_id: str) -> None:
-        await self._context.network.detach(sandbox_id)
+        await self._detach(sandbox_id)
         await self._context.engine.stop_sandbox(sandbox_id)
+
+    async def remove_sandbox(self, sandbox_id: str) -> None:
+        await self._detach(sandbox_id)
+        await self._context.engine.remove_sandbox(sandbox_id)
+
+    async def _detach(self, sandbox_id: str) -> None:
+        """The ports first: they must not lead to the address's next owner."""
+        await self._context.host_ports.withdraw(sandbox_id)
+        await self._context.network.detach(sandbox_id)
 
     # Afterwards.
 

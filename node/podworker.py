@@ -348,8 +348,7 @@ class PodWorker:
                     await self._context.engine.remove_container(step.container_id)
                     changed = True
                 case RemoveSandbox():
-                    await self._context.network.detach(step.sandbox_id)
-                    await self._context.engine.remove_sandbox(step.sandbox_id)
+                    await self._executor.remove_sandbox(step.sandbox_id)
                     changed = True
         if changed:
             self._acted_s = self._context.clock()

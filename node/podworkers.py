@@ -92,6 +92,9 @@ class PodWorkers:
             worker.reject(reason, f"Pod was rejected: {message}")
 
     def _is_active(self, worker: PodWorker) -> bool:
+        """A pod deleted by force makes room at once, as for the scheduler, which has never heard of it again."""
+        if self._context.source.get(worker.uid) is None:
+            return False
         status = worker.status or (worker.pod.status if worker.pod is not None else None)
         return not worker.is_orphan and (status is None or status.phase not in ("Succeeded", "Failed"))
 

@@ -9,6 +9,7 @@ from master.api.core.node import Node
 from master.client.informer import Informer
 from master.client.store import Delta
 from node.network.base import Network, NetworkError
+from node.network.hostports import HostPorts
 
 log = logging.getLogger(__name__)
 
@@ -24,11 +25,18 @@ class NodeNetwork:
     """`ready` is set once pods can be attached; `error` says why they cannot."""
 
     def __init__(
-        self, network: Network, nodes: Informer[Node], node_name: str, memory: Path, live_sandboxes: LiveSandboxes
+        self,
+        network: Network,
+        host_ports: HostPorts,
+        nodes: Informer[Node],
+        node_name: str,
+        memory: Path,
+        live_sandboxes: LiveSandboxes,
     ) -> None:
         self._memory = memory
         """Remembers the CIDR: a node that restarts while no master answers can still run its pods."""
         self._network = network
+        self._host_ports = host_ports
         self._nodes = nodes
         self._node_name = node_name
         self._live_sandboxes = live_sandboxes
@@ -67,7 +75,9 @@ class NodeNetwork:
         if cidr != self._cidr or not self.ready.is_set():
             await self._network.setup(cidr)
             # Before any pod is attached: an address given out after the look would be taken back again.
-            await self._network.reconcile(await self._live_sandboxes())
+            live = await self._live_sandboxes()
+            await self._network.reconcile(live)
+            await self._host_ports.reconcile(live)
             log.info("the pod network is set up on %s", cidr)
             self._memory.parent.mkdir(parents=True, exist_ok=True)
             self._memory.write_text(cidr)

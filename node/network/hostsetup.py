@@ -1,8 +1,8 @@
 """What a node's network needs once, whichever plugin attaches the pods: forwarding, and masquerade at the edge.
 
 Traffic between pods keeps its addresses; what leaves the cluster's range goes out as the node. The rule stands in a
-chain of our own that is rewritten in one transaction. Only here is the iptables command used; the many rules of
-services are the proxy's affair, through libiptc in the same (legacy) tables.
+chain of our own that is rewritten in one transaction. Only here and for host ports is the iptables command used; the
+many rules of services are the proxy's affair, through libiptc in the same (legacy) tables.
 """
 
 import contextlib
@@ -47,18 +47,23 @@ async def set_up_host(pod_cidr: str, cluster_cidr: str) -> None:
         with contextlib.suppress(NetworkError):  # a module on most machines, and loaded by nobody else
             await ip.run_raw(["modprobe", "br_netfilter"])
     write_sysctls(SYSCTLS)
-    restore = _tool("iptables-legacy-restore", "iptables-restore")
-    await ip.run([restore, "-w", "--noflush"], text=masquerade_rules(pod_cidr, cluster_cidr))
-    iptables = _tool("iptables-legacy", "iptables")
-    code, _, _ = await ip.run_raw([iptables, "-w", "-t", "nat", "-C", *JUMP])
+    await ip.run([iptables_restore(), "-w", "--noflush"], text=masquerade_rules(pod_cidr, cluster_cidr))
+    code, _, _ = await ip.run_raw([iptables(), "-w", "-t", "nat", "-C", *JUMP])
     if code != 0:
-        await ip.run([iptables, "-w", "-t", "nat", "-A", *JUMP])
+        await ip.run([iptables(), "-w", "-t", "nat", "-A", *JUMP])
 
 
 async def tear_down_host() -> None:
-    iptables = _tool("iptables-legacy", "iptables")
     for rule in (["-D", *JUMP], ["-F", CHAIN], ["-X", CHAIN]):
-        await ip.run_raw([iptables, "-w", "-t", "nat", *rule])
+        await ip.run_raw([iptables(), "-w", "-t", "nat", *rule])
+
+
+def iptables() -> str:
+    return _tool("iptables-legacy", "iptables")
+
+
+def iptables_restore() -> str:
+    return _tool("iptables-legacy-restore", "iptables-restore")
 
 
 def _tool(preferred: str, otherwise: str) -> str:

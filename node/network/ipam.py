@@ -5,13 +5,13 @@ at start. Addresses are given out round robin, so that one just released is not 
 """
 
 import ipaddress
-import os
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import msgspec
 
 from node.network.base import NetworkError
+from node.network.statefile import read_state, write_state
 
 
 class Reservations(msgspec.Struct, frozen=True):
@@ -69,20 +69,10 @@ class IpamFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.state = self._read()
+        self.state = read_state(path, Reservations) or Reservations()
 
     def save(self, state: Reservations) -> None:
         if state == self.state:
             return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._path.with_name(self._path.name + ".tmp")
-        temporary.write_bytes(msgspec.json.encode(state))
-        os.replace(temporary, self._path)
+        write_state(self._path, state)
         self.state = state
-
-    def _read(self) -> Reservations:
-        try:
-            return msgspec.json.decode(self._path.read_bytes(), type=Reservations)
-        except (FileNotFoundError, msgspec.DecodeError):
-            # Torn by a power cut: then no sandbox has survived either.
-            return Reservations()
