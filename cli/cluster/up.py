@@ -5,6 +5,8 @@ Every step is idempotent; a running cluster is only completed. State survives `d
 
 import asyncio
 import json
+import os
+import shutil
 import subprocess
 import sys
 import time
@@ -173,11 +175,13 @@ def fetch_from_node(layout: Layout, node: str, url: str, count: int) -> list[str
 
 
 def show_kubectl_hint(layout: Layout) -> list[str]:
-    """The two or three commands to try next."""
+    """The two or three commands to try next, spelled so that they work where the user stands."""
+    own = sys.argv[0]
+    command = "timonier" if shutil.which("timonier") else os.path.relpath(own) if os.path.exists(own) else own
     return [
         f"export KUBECONFIG={layout.kubeconfig}",
         "kubectl get pods -o wide",
-        "timonier chaos kill node-2   # then watch: timonier get pods -w -o wide",
+        f"{command} chaos kill node-2   # then watch: {command} get pods -w -o wide",
     ]
 
 
