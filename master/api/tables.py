@@ -1,20 +1,20 @@
 """Tables and bare metadata: the two forms in which clients ask for objects besides their own.
 
-`kubectl get` prints a Table; garbage collectors and quota follow PartialObjectMetadata.
+`kubectl get` prints a Table; garbage collectors and quota follow PartialObjectMetadata. What a row shows of its object
+comes in as bytes: whoever serves a Table has them already.
 """
 
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from master.api.core.pod import Pod
 from master.api.core.pod_cells import finished_condition
-from master.api.meta import ListMeta, Object, ObjectMeta
+from master.api.meta import ListMeta
 from master.api.model import Model, required_list
 from master.api.resource import ResourceInfo
 
-META_V1 = "meta.k8s.io/v1"
-IncludeObject = Literal["Metadata", "Object", "None"]
+META_GROUP = "meta.k8s.io"
 
 
 class TableColumn(Model):
@@ -33,16 +33,10 @@ class TableRow(Model):
 
 class Table(Model):
     kind: str = msgspec.field(default_factory=lambda: "Table")
-    api_version: str = msgspec.field(default_factory=lambda: META_V1)
+    api_version: str = msgspec.field(default_factory=lambda: f"{META_GROUP}/v1")
     metadata: ListMeta = msgspec.field(default_factory=ListMeta)
     column_definitions: list[TableColumn] | None = msgspec.field(default_factory=lambda: None)
     rows: list[TableRow] = required_list()
-
-
-class PartialObjectMetadata(Model):
-    kind: str = msgspec.field(default_factory=lambda: "PartialObjectMetadata")
-    api_version: str = msgspec.field(default_factory=lambda: META_V1)
-    metadata: ObjectMeta = msgspec.field(default_factory=ObjectMeta)
 
 
 def table_columns(info: ResourceInfo) -> list[TableColumn]:
@@ -52,9 +46,9 @@ def table_columns(info: ResourceInfo) -> list[TableColumn]:
     ]
 
 
-def table_row(info: ResourceInfo, obj: Any, now_s: float, include: IncludeObject = "Metadata") -> TableRow:
-    """The row of one object."""
-    return TableRow(cells=info.cells(obj, now_s), conditions=_conditions(obj), object=_row_object(info, obj, include))
+def table_row(info: ResourceInfo, obj: Any, now_s: float, shown: bytes | None) -> TableRow:
+    """The row of one object; `shown` is what it shows of the object besides the cells."""
+    return TableRow(cells=info.cells(obj, now_s), conditions=_conditions(obj), object=_raw(shown))
 
 
 def _conditions(obj: Any) -> list[dict[str, str]]:
@@ -62,39 +56,26 @@ def _conditions(obj: Any) -> list[dict[str, str]]:
     return [condition] if condition else []
 
 
-def _row_object(info: ResourceInfo, obj: Object, include: IncludeObject) -> msgspec.Raw | None:
-    if include == "None":
-        return None
-    if include == "Object":
-        return msgspec.Raw(info.encode(obj))
-    return msgspec.Raw(partial_metadata(obj))
+def _raw(shown: bytes | None) -> msgspec.Raw | None:
+    return None if shown is None else msgspec.Raw(shown)
 
 
-def partial_metadata(obj: Object) -> bytes:
-    """An object as PartialObjectMetadata, in JSON."""
-    return msgspec.json.encode(PartialObjectMetadata(metadata=obj.metadata))
+def partial_metadata(metadata: bytes, version: str = "v1") -> bytes:
+    """The bytes of an object's metadata as a PartialObjectMetadata."""
+    head = b'{"kind":"PartialObjectMetadata","apiVersion":"%b/%b","metadata":'
+    return head % (META_GROUP.encode(), version.encode()) + metadata + b"}"
 
 
 def build_table(
-    info: ResourceInfo,
-    objects: list[Any],
-    now_s: float,
-    *,
-    include: IncludeObject = "Metadata",
-    metadata: ListMeta | None = None,
-    with_columns: bool = True,
+    info: ResourceInfo, rows: list[TableRow], metadata: ListMeta, *, version: str = "v1", with_columns: bool = True
 ) -> Table:
-    """A Table of some objects; a watch sends the columns with its first event only."""
-    return Table(
-        metadata=metadata or ListMeta(),
-        column_definitions=table_columns(info) if with_columns else None,
-        rows=[table_row(info, obj, now_s, include) for obj in objects],
-    )
+    """A Table of some rows; a watch sends the columns with its first event only."""
+    columns = table_columns(info) if with_columns else None
+    return Table(api_version=f"{META_GROUP}/{version}", metadata=metadata, column_definitions=columns, rows=rows)
 
 
-def bookmark_table(metadata: ObjectMeta) -> Table:
+def bookmark_table(resource_version: str, shown: bytes | None, version: str = "v1") -> Table:
     """A bookmark in Table form: no columns, one empty row whose object carries the version."""
-    row = TableRow(
-        cells=["", "<unknown>"], object=msgspec.Raw(msgspec.json.encode(PartialObjectMetadata(metadata=metadata)))
-    )
-    return Table(metadata=ListMeta(resource_version=metadata.resource_version), rows=[row])
+    row = TableRow(cells=["", "<unknown>"], object=_raw(shown))
+    metadata = ListMeta(resource_version=resource_version)
+    return Table(api_version=f"{META_GROUP}/{version}", metadata=metadata, rows=[row])

@@ -54,8 +54,7 @@ async def paths(_: Request) -> Response:
 
 
 async def nowhere(scope: Scope, receive: Receive, send: Send) -> None:
-    if scope.get("method", "GET") not in ("GET", "HEAD"):
-        raise errors.method_not_allowed()
+    """Whatever the method: "the server could not find the requested resource" is what kubectl makes of it."""
     await page_not_found()(scope, receive, send)
 
 

@@ -7,12 +7,12 @@ from master.api import status
 from master.api.meta import Status, StatusCause, StatusDetails
 from master.api.scheme import ResourceInfo
 from master.api.status import ApiError, FieldError
+from master.api.tables import META_GROUP
 from master.apiserver.authn import User
 
 BODY_LIMIT_BYTES = 3 * 1024 * 1024
 """Kubernetes' limit of a request body; etcd's 1.5 MiB transaction limit was doubled for it."""
 MEDIA_TYPES = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
-META_GROUP = "meta.k8s.io"
 
 
 def make(code: int, reason: str, message: str, details: StatusDetails | None = None) -> ApiError:

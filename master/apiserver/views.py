@@ -5,11 +5,13 @@ cells need the typed object.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
+from master.api.meta import ListMeta
 from master.api.scheme import ResourceInfo
+from master.api.tables import META_GROUP, TableRow, bookmark_table, build_table, partial_metadata, table_row
 from master.apiserver import errors
 from master.apiserver.entry import Entry
 from master.apiserver.negotiation import METADATA, METADATA_LIST, PLAIN, TABLE, Form
@@ -20,18 +22,8 @@ INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 INCLUDE_OBJECTS = ("", "None", "Metadata", "Object")
 
 
-class ListMeta(NamedTuple):
-    revision: int
-    continue_token: str = ""
-    remaining: int | None = None
-
-    def tree(self) -> dict[str, Any]:
-        tree: dict[str, Any] = {"resourceVersion": str(self.revision)}
-        if self.continue_token:
-            tree["continue"] = self.continue_token
-        if self.remaining is not None:
-            tree["remainingItemCount"] = self.remaining
-        return tree
+def list_meta(revision: int, continue_token: str = "", remaining: int | None = None) -> ListMeta:
+    return ListMeta(resource_version=str(revision), continue_=continue_token, remaining_item_count=remaining)
 
 
 class View:
@@ -48,7 +40,7 @@ class View:
         if self.form.shape == PLAIN:
             return entry.data
         if self.form.shape == TABLE:
-            return self._table([entry], ListMeta(entry.revision), with_columns=True)
+            return self._table([entry], list_meta(entry.revision), with_columns=True)
         return self._partial(entry)
 
     def many(self, entries: Sequence[Entry], meta: ListMeta) -> list[bytes]:
@@ -59,9 +51,9 @@ class View:
             kind, version = self.info.list_kind, self.info.api_version
             items = [entry.data for entry in entries]
         else:
-            kind, version = METADATA_LIST, f"{errors.META_GROUP}/{self.form.version}"
+            kind, version = METADATA_LIST, f"{META_GROUP}/{self.form.version}"
             items = [self._partial(entry) for entry in entries]
-        head = msgspec.json.encode({"kind": kind, "apiVersion": version, "metadata": meta.tree()})
+        head = msgspec.json.encode({"kind": kind, "apiVersion": version, "metadata": meta})
         parts = [head[:-1] + b',"items":[']
         for item in items:
             parts += (item, b",")
@@ -76,7 +68,7 @@ class View:
         if shape == PLAIN:
             body = entry.data
         elif shape == TABLE:
-            body = self._table([entry], ListMeta(entry.revision), with_columns=False)
+            body = self._table([entry], list_meta(entry.revision), with_columns=False)
         else:
             body = self._partial(entry)
         return b'{"type":"%b","object":%b}\n' % (kind.encode(), body)
@@ -85,53 +77,40 @@ class View:
         """The first event of a Table watch brings the column definitions."""
         if self.form.shape != TABLE:
             return self.event(kind, entry)
-        body = self._table([entry], ListMeta(entry.revision), with_columns=True)
+        body = self._table([entry], list_meta(entry.revision), with_columns=True)
         return b'{"type":"%b","object":%b}\n' % (kind.encode(), body)
 
     def bookmark(self, revision: int, *, initial_events_end: bool = False) -> bytes:
         metadata: dict[str, Any] = {"resourceVersion": str(revision), "creationTimestamp": None}
         if initial_events_end:
             metadata["annotations"] = {INITIAL_EVENTS_END: "true"}
-        version = f"{errors.META_GROUP}/{self.form.version}"
-        tree: dict[str, Any] = {"kind": self.info.kind, "apiVersion": self.info.api_version, "metadata": metadata}
+        tree = {"kind": self.info.kind, "apiVersion": self.info.api_version, "metadata": metadata}
+        body: bytes = msgspec.json.encode(tree)
         if self.form.shape == TABLE:
-            row = {"cells": ["", "<unknown>"], "object": tree}
-            table = {"kind": "Table", "apiVersion": version, "metadata": {"resourceVersion": str(revision)}}
-            tree = {**table, "columnDefinitions": None, "rows": [row]}
+            shown = self._shown(body, msgspec.json.encode(metadata))
+            body = msgspec.json.encode(bookmark_table(str(revision), shown, self.form.version))
         elif self.form.shape != PLAIN:
-            tree = {"kind": METADATA, "apiVersion": version, "metadata": metadata}
-        return msgspec.json.encode({"type": "BOOKMARK", "object": tree}) + b"\n"
+            body = partial_metadata(msgspec.json.encode(metadata), self.form.version)
+        return b'{"type":"BOOKMARK","object":%b}\n' % body
 
     def _partial(self, entry: Entry) -> bytes:
-        head = b'{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/%b","metadata":'
-        return head % self.form.version.encode() + bytes(entry.metadata) + b"}"
+        return partial_metadata(bytes(entry.metadata), self.form.version)
 
     def _table(self, entries: Sequence[Entry], meta: ListMeta, *, with_columns: bool) -> bytes:
         now = self._now()
-        table: dict[str, Any] = {
-            "kind": "Table",
-            "apiVersion": f"{errors.META_GROUP}/{self.form.version}",
-            "metadata": meta.tree(),
-            "columnDefinitions": _definitions(self.info) if with_columns else None,
-            "rows": [self._row(entry, now) for entry in entries],
-        }
+        rows = [self._row(entry, now) for entry in entries]
+        table = build_table(self.info, rows, meta, version=self.form.version, with_columns=with_columns)
         return msgspec.json.encode(table)
 
-    def _row(self, entry: Entry, now: float) -> dict[str, Any]:
-        obj = self.info.decode(entry.data)
-        row: dict[str, Any] = {"cells": self.info.cells(obj, now)}
+    def _row(self, entry: Entry, now: float) -> TableRow:
+        metadata = bytes(entry.metadata) if self.include == "Metadata" else b""
+        return table_row(self.info, self.info.decode(entry.data), now, self._shown(entry.data, metadata))
+
+    def _shown(self, whole: bytes, metadata: bytes) -> bytes | None:
+        """What a row shows of its object, as `includeObject` says."""
         if self.include == "Object":
-            row["object"] = msgspec.Raw(entry.data)
-        elif self.include == "Metadata":
-            row["object"] = msgspec.Raw(self._partial(entry))
-        return row
-
-
-def _definitions(info: ResourceInfo) -> list[dict[str, Any]]:
-    return [
-        {"name": name, "type": kind, "format": form, "description": "", "priority": priority}
-        for name, kind, form, priority in info.columns
-    ]
+            return whole
+        return partial_metadata(metadata, self.form.version) if self.include == "Metadata" else None
 
 
 def view_of(request: Request, info: ResourceInfo, form: Form, now: Clock, *, of_list: bool = False) -> View:

@@ -19,7 +19,7 @@ from master.apiserver.request import Request, Target
 from master.apiserver.responses import Response, shaped, success
 from master.apiserver.selection import parse_selection
 from master.apiserver.storage import parse_fence
-from master.apiserver.views import ListMeta, view_of
+from master.apiserver.views import list_meta, view_of
 from master.apiserver.writeoptions import check_options, decode_object, query_delete_options, read_body
 
 FENCE_HEADER = b"timonier-fence"
@@ -133,4 +133,4 @@ async def delete_collection(
         return Write(context, info, entry.namespace, request.user, entry.name, "", dry_run, fence)
 
     deleted = await deletion.delete_all(write, entries, options)
-    return shaped(form, b"".join(view.many(deleted, ListMeta(revision))))
+    return shaped(form, b"".join(view.many(deleted, list_meta(revision))))

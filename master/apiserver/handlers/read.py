@@ -1,6 +1,6 @@
 """GET of one object and LIST, served from the watch cache at the consistency the client asks for."""
 
-from master.api.meta import Status
+from master.api.meta import ListMeta, Status
 from master.api.scheme import ResourceInfo
 from master.api.status import ApiError, Expired, NotFound
 from master.apiserver import keys
@@ -13,7 +13,7 @@ from master.apiserver.request import Request, Target
 from master.apiserver.responses import Response, shaped
 from master.apiserver.selection import Selection, parse_selection
 from master.apiserver.storage import translated
-from master.apiserver.views import ListMeta, view_of
+from master.apiserver.views import list_meta, view_of
 from raftstore.errors import Compacted, FutureRevision
 
 TOO_OLD_TOKEN = (
@@ -129,6 +129,6 @@ def _page(
 ) -> tuple[list[Entry], ListMeta]:
     limit = options.limit
     if not limit or len(entries) <= limit:
-        return entries, ListMeta(revision)
+        return entries, list_meta(revision)
     remaining = None if selection.selects else len(entries) - limit
-    return entries[:limit], ListMeta(revision, encode_token(entries[limit].key, revision), remaining)
+    return entries[:limit], list_meta(revision, encode_token(entries[limit].key, revision), remaining)

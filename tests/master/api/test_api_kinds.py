@@ -7,10 +7,10 @@ import msgspec
 import pytest
 
 from master.api.decode import decode
-from master.api.meta import ObjectMeta
+from master.api.meta import ListMeta, ObjectMeta
 from master.api.resource import ResourceInfo
 from master.api.scheme import SCHEME
-from master.api.tables import bookmark_table, build_table
+from master.api.tables import bookmark_table, build_table, partial_metadata, table_row
 
 Tree = dict[str, Any]
 STORED = [info for info in SCHEME.all() if "list" in info.verbs]
@@ -313,16 +313,15 @@ def test_looking_up() -> None:
 
 
 def test_tables() -> None:
-    table = build_table(CONFIGS, [made(CONFIGS, data={"a": "b"})], 0.0)
-    tree = json.loads(msgspec.json.encode(table))
-    assert (tree["kind"], tree["apiVersion"]) == ("Table", "meta.k8s.io/v1")
+    row = table_row(CONFIGS, made(CONFIGS, data={"a": "b"}), 0.0, partial_metadata(b'{"name":"x"}'))
+    tree = json.loads(msgspec.json.encode(build_table(CONFIGS, [row], ListMeta(resource_version="7"))))
+    assert (tree["kind"], tree["apiVersion"], tree["metadata"]) == ("Table", "meta.k8s.io/v1", {"resourceVersion": "7"})
     assert [column["name"] for column in tree["columnDefinitions"]] == ["Name", "Data", "Age"]
     assert tree["rows"][0]["cells"] == ["x", "1", "<unknown>"]
-    assert tree["rows"][0]["object"]["kind"] == "PartialObjectMetadata"
-    whole = json.loads(msgspec.json.encode(build_table(CONFIGS, [made(CONFIGS)], 0.0, include="Object")))
-    assert whole["rows"][0]["object"]["kind"] == "ConfigMap"
-    bookmark = json.loads(msgspec.json.encode(bookmark_table(ObjectMeta(resource_version="7"))))
-    assert bookmark["columnDefinitions"] is None
-    assert bookmark["rows"][0]["cells"] == ["", "<unknown>"]
-    finished = build_table(info("pods"), [made(info("pods"), status={"phase": "Failed"})], 0.0)
-    assert finished.rows[0].conditions[0]["reason"] == "Failed"
+    shown = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": {"name": "x"}}
+    assert tree["rows"][0]["object"] == shown
+    bookmark = json.loads(msgspec.json.encode(bookmark_table("7", None, "v1beta1")))
+    assert bookmark["columnDefinitions"] is None and bookmark["apiVersion"] == "meta.k8s.io/v1beta1"
+    assert bookmark["rows"] == [{"cells": ["", "<unknown>"]}]
+    finished = table_row(info("pods"), made(info("pods"), status={"phase": "Failed"}), 0.0, None)
+    assert finished.conditions[0]["reason"] == "Failed"

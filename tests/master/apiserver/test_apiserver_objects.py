@@ -327,3 +327,13 @@ def test_a_replaced_namespace_keeps_its_label_and_finalizers(admin: Caller, name
     replaced = made(admin.put(path, {"metadata": {"name": namespace, "labels": {"x": "y"}}, "spec": {}}), 200)
     assert replaced["metadata"]["labels"] == {"x": "y", "kubernetes.io/metadata.name": namespace}
     assert replaced["spec"] == created["spec"] and replaced["status"] == {"phase": "Active"}
+
+
+def test_the_row_of_a_finished_pod_says_so(admin: Caller, core: str) -> None:
+    made(admin.post(f"{core}/pods", pod("p")))
+    assert "conditions" not in made(admin.get(f"{core}/pods", TABLE), 200)["rows"][0]
+    made(admin.patch(f"{core}/pods/p/status", {"status": {"phase": "Succeeded"}}), 200)
+    table = made(admin.get(f"{core}/pods", TABLE), 200)
+    assert table["columnDefinitions"][0]["name"] == "Name"
+    (condition,) = table["rows"][0]["conditions"]
+    assert (condition["type"], condition["reason"]) == ("Completed", "Succeeded")

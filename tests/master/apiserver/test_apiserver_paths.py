@@ -26,10 +26,15 @@ def test_unknown_paths_are_answered_like_gos_mux(admin: Caller, path: str) -> No
     assert answer.headers["content-type"] == "text/plain; charset=utf-8" and answer.headers["audit-id"]
 
 
-@pytest.mark.parametrize("path", ["/version", "/apis", "/livez/ping", "/nowhere"])
+@pytest.mark.parametrize("path", ["/version", "/apis", "/livez/ping"])
 def test_documents_are_only_read(admin: Caller, path: str) -> None:
     answer = admin.post(path, {})
     assert answer.code == 405 and answer.json["reason"] == "MethodNotAllowed" and "allow" not in answer.headers
+
+
+def test_a_group_that_is_not_served_is_not_found_by_any_method(admin: Caller) -> None:
+    for path in ("/nowhere", "/apis/batch/v1/namespaces/default/jobs"):
+        assert {admin.call(method, path, "{}").code for method in ("POST", "PUT", "PATCH", "DELETE")} == {404}
 
 
 def test_access_is_judged_before_anything_else(anonymous: Caller) -> None:
