@@ -1,6 +1,7 @@
 """The cluster's own verbs: up, down, status, check, kubeconfig, master run, node run, chaos."""
 
 import asyncio
+import logging
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -55,6 +56,8 @@ def up_command(
         },
         explicit_engine=bool(runtime),
     )
+    # While servers start, failing over to another one is the normal case and not worth a user's attention.
+    logging.getLogger("master.client").setLevel(logging.ERROR)
     console = tables.make_console()
     progress = Progress(console)
     try:

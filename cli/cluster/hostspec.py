@@ -18,6 +18,9 @@ from cli.cluster.layout import (
     Layout,
 )
 
+STOP_GRACE_S = 6.0
+# An engine would wait for each container to end; here they end with their host, at once.
+ENGINE_STOP_GRACE_S = 0.5
 LEASE_RENEW_S = 2
 NODE_GRACE_S = 8
 NODE_PORT_RANGE = [30000, 32767]
@@ -28,6 +31,7 @@ class Process(msgspec.Struct, frozen=True):
 
     name: str
     argv: list[str]
+    stop_grace_s: float = STOP_GRACE_S
 
 
 class HostSpec(msgspec.Struct, frozen=True):
@@ -140,10 +144,10 @@ def _engine_process(layout: Layout, host: Host) -> Process:
     socket, data = layout.engine_socket(host.name), layout.data(host.name)
     if layout.engine == "embedded":
         argv = [sys.executable, "-m", "node.engine.embedded", "--socket", str(socket), "--root", str(data / "embedded")]
-        return Process("engine", [*argv, "--cgroup-parent", layout.cgroup(host.name)])
+        return Process("engine", [*argv, "--cgroup-parent", layout.cgroup(host.name)], ENGINE_STOP_GRACE_S)
     argv = [sys.executable, "-m", "cli.cluster.dockerd", "--socket", str(socket), "--data-root", str(data / "docker")]
     argv += ["--exec-root", str(layout.run(host.name) / "docker")]
-    return Process("engine", [*argv, "--cgroup-parent", layout.cgroup(host.name)])
+    return Process("engine", [*argv, "--cgroup-parent", layout.cgroup(host.name)], ENGINE_STOP_GRACE_S)
 
 
 def _client(layout: Layout, host: Host, component: str) -> dict[str, Any]:

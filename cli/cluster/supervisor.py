@@ -22,7 +22,6 @@ log = logging.getLogger("supervisor")
 BACKOFF_FIRST_S = 0.2
 BACKOFF_MAX_S = 10.0
 STABLE_AFTER_S = 10.0  # a process that ran this long starts its back-off anew
-STOP_GRACE_S = 6.0
 LOG_MAX_BYTES = 16 << 20
 LOG_CHECK_S = 5.0
 STATE_FILE = "supervisor.json"
@@ -101,9 +100,9 @@ class _Child:
         with contextlib.suppress(ProcessLookupError):
             self._running.terminate()
         try:
-            await asyncio.wait_for(self._running.wait(), STOP_GRACE_S)
+            await asyncio.wait_for(self._running.wait(), self._process.stop_grace_s)
         except TimeoutError:
-            log.warning("%s did not stop in %.0f s; killed", self.state.name, STOP_GRACE_S)
+            log.info("%s did not stop in %.1f s; killed", self.state.name, self._process.stop_grace_s)
             with contextlib.suppress(ProcessLookupError):
                 self._running.kill()
 
