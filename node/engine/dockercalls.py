@@ -1,4 +1,7 @@
-"""Calls to dockerd through the SDK: a bounded pool of threads, one translation of errors, waits without a thread."""
+"""Calls to dockerd through the SDK: a bounded pool of threads, one translation of errors, waits without a thread.
+
+Only the listing goes another way: it is asked for every second, and the SDK would make it the kubelet's main work.
+"""
 
 import asyncio
 import contextlib
@@ -6,13 +9,16 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import docker
+import msgspec
 from docker.errors import APIError, DockerException
 from docker.errors import ImageNotFound as NoSuchImage
 from docker.errors import NotFound as NoSuchObject
 
 from node.engine.dockerspec import KIND, Json
+from node.engine.dockerstream import fetch
 from node.engine.errors import EngineError, EngineUnavailable, ImageNotFound, NotFound
 
 # About twice the cores of a small machine: Docker gets slower, not faster, with more at once.
@@ -36,6 +42,7 @@ class DockerCalls:
         self._calls = ThreadPoolExecutor(CALL_THREADS, "docker")
         self._transfers = ThreadPoolExecutor(TRANSFER_THREADS, "docker-transfer")
         self._client: docker.APIClient | None = None
+        self._version = ""
         self._inspected: dict[str, dict[str, Json]] = {}
         """Kind → container id → the last full answer."""
 
@@ -52,7 +59,9 @@ class DockerCalls:
 
     async def path(self, path: str) -> str:
         """With the version prefix that was agreed on with the daemon."""
-        return f"/v{await self.call(lambda api: api.api_version)}{path}"
+        if not self._version:
+            self._version = await self.call(lambda api: str(api.api_version))
+        return f"/v{self._version}{path}"
 
     async def create(self, name: str, config: Json) -> str:
         """A name that is taken belongs to an attempt of ours whose answer got lost: it makes room."""
@@ -105,8 +114,9 @@ class DockerCalls:
 
     async def inspect_all(self, kind: str) -> list[Json]:
         """All of our sandboxes or containers; only those whose state word changed are asked for again."""
-        listed = await self.call(lambda api: api.containers(all=True, filters={"label": f"{KIND}={kind}"}))
-        words = {each["Id"]: each["State"] for each in listed}
+        filters = quote(msgspec.json.encode({"label": [f"{KIND}={kind}"]}))
+        listed = await fetch(self.socket, await self.path(f"/containers/json?all=1&filters={filters}"), list[_Line])
+        words = {each.id: each.state for each in listed}
         cache = self._inspected.setdefault(kind, {})
         stale = [id for id, word in words.items() if id not in cache or cache[id]["State"]["Status"] != word]
         answers = await asyncio.gather(*(self.inspect(id) for id in stale), return_exceptions=True)
@@ -145,6 +155,13 @@ class DockerCalls:
         except (DockerException, OSError) as error:
             # requests' own errors are OSErrors; the SDK wraps a failed first contact in a DockerException.
             raise EngineUnavailable(f"docker at {self.socket}: {error}") from error
+
+
+class _Line(msgspec.Struct):
+    """What matters of a container in Docker's list."""
+
+    id: str = msgspec.field(name="Id")
+    state: str = msgspec.field(name="State")
 
 
 class _Conflict(EngineError):

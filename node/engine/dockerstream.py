@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -21,6 +21,11 @@ MAX_HEAD_BYTES = 64 * 1024
 MAX_EVENT_BYTES = 1024 * 1024
 MAX_ERROR_BYTES = 64 * 1024
 CONNECT_TIMEOUT_S = 10.0
+ANSWER_TIMEOUT_S = 30.0
+# Some 2 KiB a container.
+MAX_ANSWER_BYTES = 16 * 1024 * 1024
+
+T = TypeVar("T")
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -31,6 +36,21 @@ async def hijack(socket: str, path: str, body: object) -> Streams:
     head = f"POST {path} HTTP/1.1\r\nHost: docker\r\nContent-Type: application/json\r\n"
     head += f"Connection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: {len(payload)}\r\n\r\n"
     return await _request(socket, head.encode() + payload, expect=101)
+
+
+async def fetch(socket: str, path: str, answer: type[T]) -> T:
+    """A GET answered with JSON, at a fifth of what it costs through the SDK: for what is asked every second."""
+    reader, writer = await _request(socket, f"GET {path} HTTP/1.0\r\nHost: docker\r\n\r\n".encode(), expect=200)
+    body = bytearray()
+    try:
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            while (piece := await reader.read(READ_BYTES)) and len(body) < MAX_ANSWER_BYTES:
+                body += piece
+        return msgspec.json.decode(body, type=answer)
+    except (OSError, TimeoutError, msgspec.DecodeError) as error:
+        raise EngineUnavailable(f"docker at {socket}: {error or type(error).__name__}") from error
+    finally:
+        writer.close()
 
 
 async def events(socket: str, path: str) -> AsyncIterator[dict[str, Any]]:
