@@ -17,7 +17,7 @@ from master.client.rest import RestClient
 from node.config import NodeConfig
 from node.engine.base import Engine, EngineError, ImageInfo
 from node.mergediff import merge_diff
-from node.nodeinfo import Machine, read_pressure
+from node.nodeinfo import Machine, Pressure, read_pressure
 from node.nodestatus import Health, materially_equal, node_labels, node_status, parse_taint
 
 log = logging.getLogger(__name__)
@@ -26,8 +26,10 @@ CHECK_S = 1.0
 REPORT_S = 10.0
 """Heartbeats of the conditions; a change is reported at the next check. Liveness itself is the lease's affair."""
 ENGINE_TIMEOUT_S = 5.0
-ENGINE_FRESH_S = 5.0
-"""Images and version are asked for this often."""
+ENGINE_FRESH_S = 30.0
+"""Images and version are asked for this often: nothing is decided by them here."""
+ENGINE_RETRY_S = 5.0
+PRESSURE_FRESH_S = 5.0
 MAX_CONFLICTS = 5
 
 
@@ -55,7 +57,9 @@ class NodeRegistration:
         self._reported_s: float | None = None
         self._reported: NodeStatus | None = None
         self._engine_told: tuple[list[ImageInfo], str] = ([], "")
-        self._engine_asked_s: float | None = None
+        self._engine_due_s = 0.0
+        self._pressure: Pressure | None = None
+        self._pressure_s = 0.0
         self.node: Node | None = None
 
     async def run(self) -> None:
@@ -86,18 +90,22 @@ class NodeRegistration:
         self._reported = self.node.status if self.node is not None else None
 
     def _status(self, before: NodeStatus, images: list[ImageInfo], version: str) -> NodeStatus:
-        pressure = read_pressure(self._config.root_dir)
-        return node_status(self._config, self._machine, pressure, self._health(), images, version, before, self._wall())
+        now_s = self._clock()
+        if self._pressure is None or now_s - self._pressure_s >= PRESSURE_FRESH_S:
+            self._pressure, self._pressure_s = read_pressure(self._config.root_dir), now_s
+        health, wall_s = self._health(), self._wall()
+        return node_status(self._config, self._machine, self._pressure, health, images, version, before, wall_s)
 
     async def _ask_engine(self) -> tuple[list[ImageInfo], str]:
         """An engine that does not answer makes the node NotReady by way of `health`; it must not stop the report."""
         now_s = self._clock()
-        if self._engine_asked_s is not None and now_s - self._engine_asked_s < ENGINE_FRESH_S:
+        if now_s < self._engine_due_s:
             return self._engine_told
-        self._engine_asked_s = now_s
+        self._engine_due_s = now_s + ENGINE_RETRY_S
         try:
             async with asyncio.timeout(ENGINE_TIMEOUT_S):
                 self._engine_told = (await self._engine.list_images(), await self._engine.version())
+            self._engine_due_s = now_s + ENGINE_FRESH_S
         except (EngineError, OSError, TimeoutError) as error:
             log.debug("engine: %s", error)
         return self._engine_told
