@@ -87,11 +87,6 @@ def no_such_shape(what: str = "") -> ApiError:
     return make(406, "NotAcceptable", what or f"only the following media types are accepted: {MEDIA_TYPES}")
 
 
-def unsupported_body() -> ApiError:
-    message = f"the body of the request was in an unknown format - accepted media types include: {MEDIA_TYPES}"
-    return make(415, "UnsupportedMediaType", message)
-
-
 def unsupported_patch() -> ApiError:
     return make(415, "UnsupportedMediaType", "415: Unsupported Media Type", StatusDetails())
 
