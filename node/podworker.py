@@ -14,13 +14,13 @@ import msgspec
 
 from master.api.core.pod import Pod, PodStatus
 from master.api.status import ApiError
-from master.api.timestamps import parse_rfc3339
 from node.containerspec import definition_hash
 from node.context import NodeContext
+from node.endings import Endings, deadline_s, has_ended
 from node.engine.base import EngineError, SandboxState
 from node.executor import RUN_ERROR, PodExecutor, StartFailed, find_container_or_none
 from node.facts import Ending, Facts, ProbeView, Waiting
-from node.lifecycle import DEFAULT_GRACE_S, Decision, decide
+from node.lifecycle import Decision, decide
 from node.mirrors import is_static
 from node.network.base import NetworkError, NetworkNotReady
 from node.podconditions import OWNED
@@ -47,9 +47,6 @@ RETRY_FIRST_S = 0.5
 RETRY_MAX_S = 10.0
 START_RETRY_FIRST_S = 1.0
 START_RETRY_MAX_S = 30.0
-ORPHAN_GRACE_S = 1.0
-FORCED_GRACE_S = 2.0
-"""What is left to a pod that was deleted by force: for the API it is gone already, and nobody waits for it."""
 MAX_ROUNDS = 50
 """Rounds without a pause; a pod that needs more in a row is given one, so that a fault cannot spin."""
 
@@ -82,8 +79,7 @@ class PodWorker:
         self._backoffs: dict[str, RestartBackoff] = {}
         self._messages: dict[str, str] = {}
         self._jobs = SideJobs(context.clock, self._noticed)
-        self._ending: Ending | None = None
-        self._rejected: Ending | None = None
+        self._endings = Endings()
         self._volumes_s: float | None = None
         self._failures = 0
         self._cleared = False
@@ -94,7 +90,7 @@ class PodWorker:
 
     def reject(self, reason: str, message: str) -> None:
         """This node does not take the pod: it fails without ever having run."""
-        self._rejected = Ending(0.0, self._context.wall(), remove=False, reason=reason, message=message)
+        self._endings.reject(self._context.wall(), reason, message)
 
     @property
     def status(self) -> PodStatus | None:
@@ -174,9 +170,8 @@ class PodWorker:
         return self._pause_s(decision)
 
     def _pause_s(self, decision: Decision) -> float:
-        due = [
-            moment for moment in (decision.plan.wake_at_s, self._wake_at_s, self._deadline_s()) if moment is not None
-        ]
+        limit_s = deadline_s(self.pod, self._status) if self.pod is not None else None
+        due = [moment for moment in (decision.plan.wake_at_s, self._wake_at_s, limit_s) if moment is not None]
         return max(0.01, min([RESYNC_S, *(moment - self._context.wall() for moment in due)]))
 
     async def _finish(self, pod: Pod, decision: Decision) -> None:
@@ -194,44 +189,16 @@ class PodWorker:
     # What is known.
 
     def _ending_of(self, pod: Pod) -> Ending | None:
-        """The order to end the pod, if there is one; the first moment it was given is kept."""
-        wanted = self._wanted_ending(pod)
-        if wanted is None:
-            return self._rejected
-        before = self._ending
-        if before is None or (before.remove, before.grace_s) != (wanted.remove, wanted.grace_s):
-            began_s = wanted.started_s if before is None else before.started_s
-            self._ending = msgspec.structs.replace(wanted, started_s=began_s)
-            self._context.probes.stop_liveness(self.uid)
-            self._jobs.cancel_hooks()
-        return self._ending
-
-    def _wanted_ending(self, pod: Pod) -> Ending | None:
-        now_s, spec, meta = self._context.wall(), pod.spec, pod.metadata
-        own_grace_s = (
-            DEFAULT_GRACE_S
-            if spec.termination_grace_period_seconds is None
-            else float(spec.termination_grace_period_seconds)
+        """The order to end the pod, if there is one; a new one calls off what would stand in its way."""
+        context = self._context
+        is_gone = context.source.get(self.uid) is None
+        ending, is_new = self._endings.order(
+            pod, self._status, context.wall(), is_orphan=self.is_orphan, is_gone=is_gone
         )
-        if self.is_orphan:
-            return Ending(ORPHAN_GRACE_S, now_s, remove=True)
-        if meta.deletion_timestamp is not None:
-            grace_s = meta.deletion_grace_period_seconds
-            return Ending(own_grace_s if grace_s is None else float(grace_s), now_s, remove=True)
-        if self._context.source.get(self.uid) is None:
-            return Ending(own_grace_s if is_static(pod) else min(own_grace_s, FORCED_GRACE_S), now_s, remove=True)
-        deadline_s = self._deadline_s()
-        if deadline_s is not None and now_s >= deadline_s and not _has_ended(self._status):
-            message = "Pod was active on the node longer than the specified deadline"
-            return Ending(own_grace_s, now_s, remove=False, reason="DeadlineExceeded", message=message)
-        if self._ending is not None and not self._ending.remove:
-            return self._ending
-        return None
-
-    def _deadline_s(self) -> float | None:
-        seconds = self.pod.spec.active_deadline_seconds if self.pod is not None else None
-        started = self._status.start_time if self._status is not None else None
-        return None if seconds is None or started is None else parse_rfc3339(started) + seconds
+        if is_new:
+            context.probes.stop_liveness(self.uid)
+            self._jobs.cancel_hooks()
+        return ending
 
     async def _ensure_address(self, pod: Pod, runtime: PodRuntime, ending: Ending | None) -> str:
         """The address of the living sandbox; attached here, whether the sandbox is new or adopted."""
@@ -242,7 +209,7 @@ class PodWorker:
             return self._context.config.address
         if self._address[0] == live.id:
             return self._address[1]
-        if ending is not None or _has_ended(self._prior(pod)):
+        if ending is not None or has_ended(self._prior(pod)):
             return ""
         if not self._context.network_ready.is_set():
             raise NetworkNotReady("network is not ready: the node has no pod CIDR yet")
@@ -427,10 +394,6 @@ class PodWorker:
         """Something beside the loop has changed the engine's state."""
         self._acted_s = self._context.clock()
         self.wake()
-
-
-def _has_ended(status: PodStatus | None) -> bool:
-    return status is not None and status.phase in ("Succeeded", "Failed")
 
 
 def orphan_pod(runtime: PodRuntime) -> Pod:
