@@ -3,10 +3,10 @@
 import argparse
 import asyncio
 import logging
-import signal
 import sys
 from pathlib import Path
 
+from master.client.process import until_signal
 from master.client.rest import RestClient
 from proxy.agent import ProxyAgent
 from proxy.config import ProxyConfig, load_config
@@ -38,13 +38,8 @@ def main() -> int:
 async def _run(config: ProxyConfig) -> None:
     """Until SIGTERM or SIGINT."""
     client = RestClient(config.client, user_agent="timonier-proxy")
-    agent = asyncio.create_task(ProxyAgent(config, client, choose_writer()).run())
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, agent.cancel)
     try:
-        await agent
-    except asyncio.CancelledError:
+        await until_signal(ProxyAgent(config, client, choose_writer()).run())
         LOG.info("stopped; rules stay in place")
     finally:
         await client.close()

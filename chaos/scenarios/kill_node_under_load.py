@@ -195,9 +195,8 @@ class _Play:
             late = [o for o in self._history.since(self._cut_s + clean_s + PROXY_GRACE_S) if o.outcome != "ok"]
             if late:
                 when = f"from {late[0].call_s - self._cut_s:.1f} s to {late[-1].call_s - self._cut_s:.1f} s"
-                problems.append(
-                    f"{len(late)} requests failed after the endpoints were clean, {when} after the cut: {late[0].detail}"
-                )
+                what = f"{len(late)} requests failed after the endpoints were clean"
+                problems.append(f"{what}, {when} after the cut: {late[0].detail}")
         failed = [o for o in self._history.since(self._cut_s) if o.outcome != "ok"]
         if failed:
             span = failed[-1].call_s - failed[0].call_s

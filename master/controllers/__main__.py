@@ -1,27 +1,15 @@
 """`python -m master.controllers --config FILE`: the controller manager of one master."""
 
 import argparse
-import asyncio
-import contextlib
 import logging
-import signal
 import sys
 
 import msgspec
 import uvloop
 
-from master.controllers.config import ControllersConfig, load_config
+from master.client.process import until_signal
+from master.controllers.config import load_config
 from master.controllers.process import run
-
-
-async def serve(config: ControllersConfig) -> None:
-    """Until SIGTERM or SIGINT, then an orderly end (the lease is released)."""
-    loop = asyncio.get_running_loop()
-    work = asyncio.ensure_future(run(config))
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, work.cancel)
-    with contextlib.suppress(asyncio.CancelledError):
-        await work
 
 
 def main() -> int:
@@ -34,7 +22,7 @@ def main() -> int:
     except (OSError, msgspec.MsgspecError) as error:
         print(f"{arguments.config}: {error}", file=sys.stderr)
         return 2
-    uvloop.run(serve(config))
+    uvloop.run(until_signal(run(config)))  # an orderly end releases the lease
     return 0
 
 

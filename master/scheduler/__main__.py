@@ -2,12 +2,11 @@
 
 import argparse
 import asyncio
-import contextlib
 import logging
-import signal
 import uuid
 
 from master.client.leaderelection import LeaderElector
+from master.client.process import until_signal
 from master.client.rest import RestClient
 from master.scheduler.config import SchedulerConfig
 from master.scheduler.plugins.registry import default_framework
@@ -37,21 +36,12 @@ async def run(config: SchedulerConfig) -> None:
         await client.close()
 
 
-async def _until_signal(config: SchedulerConfig) -> None:
-    task = asyncio.ensure_future(run(config))
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, task.cancel)
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(prog="master.scheduler", description=__doc__)
     parser.add_argument("--config", required=True, help="JSON file, see master/scheduler/config.py")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    asyncio.run(_until_signal(SchedulerConfig.load(arguments.config)))
+    asyncio.run(until_signal(run(SchedulerConfig.load(arguments.config))))
 
 
 if __name__ == "__main__":

@@ -4,12 +4,13 @@ from typing import Annotated
 
 import msgspec
 
-from master.api.core.cells import names_and_images, selector_cell
+from master.api.core.cells import selector_cell
 from master.api.core.pod import PodTemplateSpec
 from master.api.core.podspec_defaults import default_pod_spec
+from master.api.core.replicas import COLUMNS, replica_cells, replica_fields
 from master.api.meta import LabelSelector, Object
 from master.api.model import Int32, MergeBy, Model, Time, required
-from master.api.resource import AGE, NAME, SCALE, Cell, Column, ResourceInfo, Tree, status_of, wide
+from master.api.resource import SCALE, Cell, ResourceInfo, status_of
 from master.api.status import FieldError
 from master.api.strategy import Strategy
 from master.api.timestamps import age
@@ -70,19 +71,15 @@ def validate_update(new: ReplicaSet, old: ReplicaSet) -> list[FieldError]:
 
 def cells(replica_set: ReplicaSet, now_s: float) -> list[Cell]:
     spec, status = replica_set.spec, replica_set.status
-    return [
+    return replica_cells(
         replica_set.metadata.name,
-        spec.replicas or 0,
+        spec.replicas,
         status.replicas,
         status.ready_replicas,
         age(replica_set.metadata.creation_timestamp, now_s),
-        *names_and_images(spec.template.spec),
+        spec.template.spec,
         selector_cell(spec.selector),
-    ]
-
-
-def own_fields(tree: Tree) -> dict[str, str]:
-    return {"status.replicas": str((tree.get("status") or {}).get("replicas", 0))}
+    )
 
 
 RESOURCES = (
@@ -100,17 +97,8 @@ RESOURCES = (
         default=default,
         validate=validate,
         validate_update=validate_update,
-        columns=(
-            NAME,
-            Column("Desired", "integer"),
-            Column("Current", "integer"),
-            Column("Ready", "integer"),
-            AGE,
-            wide("Containers"),
-            wide("Images"),
-            wide("Selector"),
-        ),
+        columns=COLUMNS,
         cells=cells,
-        own_fields=own_fields,
+        own_fields=replica_fields,
     ),
 )

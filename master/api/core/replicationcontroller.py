@@ -4,12 +4,13 @@ from typing import Annotated
 
 import msgspec
 
-from master.api.core.cells import labels_cell, names_and_images
+from master.api.core.cells import labels_cell
 from master.api.core.pod import PodTemplateSpec
 from master.api.core.podspec_defaults import default_pod_spec
+from master.api.core.replicas import COLUMNS, replica_cells, replica_fields
 from master.api.meta import Object
 from master.api.model import Int32, MergeBy, Model, Time, required
-from master.api.resource import AGE, NAME, SCALE, Cell, Column, ResourceInfo, Tree, status_of, wide
+from master.api.resource import SCALE, Cell, ResourceInfo, status_of
 from master.api.selectors import selector_from
 from master.api.status import FieldError
 from master.api.strategy import Strategy
@@ -77,19 +78,15 @@ def validate_update(new: ReplicationController, old: ReplicationController) -> l
 
 def cells(controller: ReplicationController, now_s: float) -> list[Cell]:
     spec, status = controller.spec, controller.status
-    return [
+    return replica_cells(
         controller.metadata.name,
-        spec.replicas or 0,
+        spec.replicas,
         status.replicas,
         status.ready_replicas,
         age(controller.metadata.creation_timestamp, now_s),
-        *(names_and_images(spec.template.spec) if spec.template else ("", "")),
+        spec.template.spec if spec.template else None,
         labels_cell(spec.selector),
-    ]
-
-
-def own_fields(tree: Tree) -> dict[str, str]:
-    return {"status.replicas": str((tree.get("status") or {}).get("replicas", 0))}
+    )
 
 
 RESOURCES = (
@@ -107,17 +104,8 @@ RESOURCES = (
         default=default,
         validate=validate,
         validate_update=validate_update,
-        columns=(
-            NAME,
-            Column("Desired", "integer"),
-            Column("Current", "integer"),
-            Column("Ready", "integer"),
-            AGE,
-            wide("Containers"),
-            wide("Images"),
-            wide("Selector"),
-        ),
+        columns=COLUMNS,
         cells=cells,
-        own_fields=own_fields,
+        own_fields=replica_fields,
     ),
 )

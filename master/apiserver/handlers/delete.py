@@ -9,7 +9,6 @@ from master.api.scheme import ResourceInfo
 from master.api.status import FieldError, NotFound
 from master.api.timestamps import now_rfc3339, parse_rfc3339
 from master.apiserver import errors
-from master.apiserver.admission.attributes import Attributes
 from master.apiserver.admission.chain import admit, claim
 from master.apiserver.entry import Entry, entry_of
 from master.apiserver.handlers.write import Outcome, Write, settle
@@ -87,19 +86,8 @@ async def _attempt(write: Write, options: DeleteOptions, entry: Entry, number: i
 
 
 async def _admit(write: Write, removed: Any, transaction: Transaction, number: int) -> None:
-    attributes = Attributes(
-        context=write.context,
-        operation="DELETE",
-        info=write.info,
-        subresource="" if removed is not None else "mark",
-        namespace=write.namespace,
-        name=write.name,
-        new=None,
-        old=removed,
-        user=write.user,
-        transaction=transaction,
-        attempt=number,
-    )
+    attributes = write.attributes("DELETE", transaction, number, new=None, old=removed)
+    attributes.subresource = "" if removed is not None else "mark"
     await admit(attributes)
     await claim(attributes)
 

@@ -22,7 +22,7 @@ from master.api.status import (
 )
 from master.api.timestamps import now_rfc3339
 from master.apiserver import errors, keys
-from master.apiserver.admission.attributes import Attributes
+from master.apiserver.admission.attributes import Attributes, Operation
 from master.apiserver.admission.chain import admit, claim
 from master.apiserver.authn import User
 from master.apiserver.context import Context, Env
@@ -60,6 +60,24 @@ class Write:
 
     def cached(self) -> Entry | None:
         return self.context.feed.of(self.info).get(self.relative_key())
+
+    def attributes(
+        self, operation: Operation, transaction: Transaction, attempt: int, *, new: Any, old: Any
+    ) -> Attributes:
+        """This write as admission sees it."""
+        return Attributes(
+            context=self.context,
+            operation=operation,
+            info=self.info,
+            subresource=self.subresource,
+            namespace=self.namespace,
+            name=self.name,
+            new=new,
+            old=old,
+            user=self.user,
+            transaction=transaction,
+            attempt=attempt,
+        )
 
 
 Make = Callable[[], Any]
@@ -111,19 +129,8 @@ async def prepare_create(write: Write, obj: Any, transaction: Transaction, attem
     metadata.resource_version = metadata.self_link = ""
     metadata.managed_fields = []
     obj = info.default(obj)
-    attributes = Attributes(
-        context=write.context,
-        operation="CREATE",
-        info=info,
-        subresource="",
-        namespace=metadata.namespace,
-        name=metadata.name,
-        new=obj,
-        old=None,
-        user=write.user,
-        transaction=transaction,
-        attempt=attempt,
-    )
+    attributes = write.attributes("CREATE", transaction, attempt, new=obj, old=None)
+    attributes.namespace, attributes.name = metadata.namespace, metadata.name
     await admit(attributes)
     info.strategy.prepare_create(obj)
     await claim(attributes)
@@ -239,19 +246,7 @@ async def prepare_update(write: Write, new: Any, old: Any, transaction: Transact
     info = write.info
     check_identity(info, new, old, write.name)
     keep_metadata(new, old)
-    attributes = Attributes(
-        context=write.context,
-        operation="UPDATE",
-        info=info,
-        subresource=write.subresource,
-        namespace=write.namespace,
-        name=write.name,
-        new=new,
-        old=old,
-        user=write.user,
-        transaction=transaction,
-        attempt=attempt,
-    )
+    attributes = write.attributes("UPDATE", transaction, attempt, new=new, old=old)
     await admit(attributes)
     if write.subresource == "status":
         info.strategy.prepare_status_update(new, old)
@@ -318,17 +313,7 @@ def is_finished(obj: Any) -> bool:
 
 async def release(write: Write, obj: Any, transaction: Transaction) -> None:
     """Let go of what the object holds besides itself; the plugins that claimed it know what that is."""
-    attributes = Attributes(
-        context=write.context,
-        operation="DELETE",
-        info=write.info,
-        subresource="",
-        namespace=write.namespace,
-        name=write.name,
-        new=None,
-        old=obj,
-        user=write.user,
-        transaction=transaction,
-    )
+    attributes = write.attributes("DELETE", transaction, 0, new=None, old=obj)
+    attributes.subresource = ""
     await admit(attributes)
     await claim(attributes)
