@@ -114,7 +114,7 @@ class Feed:
             prefix, relative = split_key(key)
             cache = self._by_prefix.get(prefix)
             if cache is not None:
-                cache.apply(relative, event.kv.mod_revision if value is not None else batch.revision, value)
+                cache.apply(relative, event.kv.mod_revision, value)
                 continue
             for side in self._side:
                 if key.startswith(side.prefix):
@@ -133,12 +133,17 @@ class Feed:
         if revision <= self.revision:
             return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (revision, next(self._order), future))
+        waiting = (revision, next(self._order), future)
+        heapq.heappush(self._waiting, waiting)
         try:
             async with asyncio.timeout(timeout_s):
                 await future
         except TimeoutError as error:
             raise errors.version_too_large(revision, self.revision) from error
+        finally:
+            if revision > self.revision:  # nobody will pop it soon, or ever
+                self._waiting.remove(waiting)
+                heapq.heapify(self._waiting)
 
     def end_watches(self) -> None:
         for cache in self._by_prefix.values():
