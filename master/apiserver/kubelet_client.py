@@ -9,13 +9,17 @@ import aiohttp
 import msgspec
 
 from master.api.meta import Status
-from master.api.status import ApiError, BadRequest, InternalError, NotFound
+from master.api.status import ApiError, BadRequest, InternalError, NotFound, TooManyRequests
 from master.apiserver import errors
 from master.apiserver.config import KubeletClientFiles
 from master.apiserver.request import parse_bool
 
 CONNECT_TIMEOUT_S = 5.0
 CONNECTIONS_MAX = 1000
+STREAMS_MAX = 1000
+RETRY_AFTER_S = 1
+GOODBYE_S = 2.0
+"""How long a kubelet may take to answer the end of a WebSocket."""
 MESSAGE_MAX_BYTES = 16 * 1024 * 1024
 ERROR_BODY_MAX_BYTES = 64 * 1024
 
@@ -36,18 +40,24 @@ class KubeletClient:
 
     def __init__(self, files: KubeletClientFiles | None) -> None:
         self._files = files
+        self._tls: ssl.SSLContext | None = None
         self._session: aiohttp.ClientSession | None = None
+        self._streams = 0
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
+            self._session = self._new_session(CONNECTIONS_MAX)
+        return self._session
+
+    def _new_session(self, connections: int) -> aiohttp.ClientSession:
+        if self._tls is None:
             if self._files is None:
                 raise InternalError.of("this server has no certificate for kubelets")
-            tls = ssl.create_default_context(cafile=self._files.ca_file)
-            tls.load_cert_chain(self._files.cert_file, self._files.key_file)
-            connector = aiohttp.TCPConnector(ssl=tls, limit=CONNECTIONS_MAX)
-            timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S)
-            self._session = aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False)
-        return self._session
+            self._tls = ssl.create_default_context(cafile=self._files.ca_file)
+            self._tls.load_cert_chain(self._files.cert_file, self._files.key_file)
+        connector = aiohttp.TCPConnector(ssl=self._tls, limit=connections)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S)
+        return aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False)
 
     @asynccontextmanager
     async def get(self, kubelet: Kubelet, path: str, query: Query) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -63,13 +73,37 @@ class KubeletClient:
                 raise _refusal(response.status, body)
             yield response
 
+    @asynccontextmanager
     async def connect(
         self, kubelet: Kubelet, path: str, query: Query, protocols: Sequence[str]
-    ) -> aiohttp.ClientWebSocketResponse:
-        url = f"https://{kubelet.authority}{path}"
+    ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        """A WebSocket on a connection of its own.
+
+        What was sent is still delivered at the end, unless the body raises: then the connection is cut, because a
+        kubelet that takes nothing more would not take a goodbye either.
+        """
+        if self._streams >= STREAMS_MAX:
+            raise TooManyRequests.of(f"{STREAMS_MAX} streams to kubelets are open", RETRY_AFTER_S)
+        self._streams += 1
         try:
-            return await self._opened().ws_connect(
-                url, params=query, protocols=protocols, max_msg_size=MESSAGE_MAX_BYTES, autoping=True
+            async with self._new_session(1) as session:
+                stream = await self._upgraded(session, f"https://{kubelet.authority}{path}", query, protocols)
+                yield stream
+                await stream.close()
+        finally:
+            self._streams -= 1
+
+    async def _upgraded(
+        self, session: aiohttp.ClientSession, url: str, query: Query, protocols: Sequence[str]
+    ) -> aiohttp.ClientWebSocketResponse:
+        try:
+            return await session.ws_connect(
+                url,
+                params=query,
+                protocols=protocols,
+                max_msg_size=MESSAGE_MAX_BYTES,
+                autoping=True,
+                timeout=aiohttp.ClientWSTimeout(ws_close=GOODBYE_S),
             )
         except aiohttp.WSServerHandshakeError as error:
             raise await self._explain(url, query, error) from error

@@ -1,15 +1,18 @@
-"""uvicorn's HTTP protocol with what a Kubernetes API server needs on a connection.
+"""uvicorn's protocols with what a Kubernetes API server needs on a connection.
 
 The verified client certificate's user goes into the scope (`state["user"]`) of every request, WebSockets included.
 A request for `Upgrade: SPDY/3.1` finds a `Tunnel` in its scope; it may accept it and keep the connection, or answer as
-any other request.
+any other request. A WebSocket finds an event there (`state["gone"]`): its client has vanished, whatever of what it said
+is still unread.
 """
 
+import asyncio
 import logging
 from typing import Any
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
 
 from master.apiserver.authn import ANONYMOUS, User, user_of_certificate
 from master.apiserver.tunnel import Tunnel
@@ -81,3 +84,14 @@ class ApiProtocol(HttpToolsProtocol):
         self._header_bytes += size
         if self._header_bytes > HEADERS_MAX_BYTES:
             raise ValueError("request headers are too large")
+
+
+class ApiWebSocket(WSProtocol):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._gone = asyncio.Event()
+        self.app_state = {**self.app_state, "gone": self._gone}
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._gone.set()
+        super().connection_lost(exc)

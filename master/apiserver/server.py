@@ -24,9 +24,10 @@ from master.apiserver.feed import Feed
 from master.apiserver.housekeeping import compact_history
 from master.apiserver.kubelet_client import KubeletClient
 from master.apiserver.presence import hold_lease, reconcile_endpoints
-from master.apiserver.protocol import ApiProtocol
+from master.apiserver.protocol import ApiProtocol, ApiWebSocket
 from master.apiserver.storage import ReadIndex, Storage
 from master.apiserver.store import Store
+from master.apiserver.tunnel import PING_S
 
 log = logging.getLogger("apiserver")
 
@@ -106,7 +107,7 @@ class ApiServer:
             host=self._config.bind_address,
             port=self._config.port,
             http=ApiProtocol,
-            ws="wsproto",
+            ws=ApiWebSocket,
             loop="none",
             lifespan="on",
             ssl_context_factory=lambda *_: tls_context(self._config),
@@ -116,7 +117,8 @@ class ApiServer:
             server_header=False,
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=DRAIN_S,
-            ws_ping_interval=None,
+            ws_ping_interval=PING_S,
+            ws_ping_timeout=None,  # a pong may wait behind input that a command does not take
             ws_per_message_deflate=False,
             backlog=BACKLOG,
         )

@@ -6,6 +6,8 @@ from typing import Protocol
 
 READ_BUFFER_BYTES = 256 * 1024
 """Bytes held for the reader before the socket is left alone."""
+PING_S = 2.0
+"""How often a client is spoken to: on a socket that nobody reads, only a write learns that the other side has gone."""
 
 
 class _Flow(Protocol):
@@ -25,7 +27,8 @@ class Tunnel:
         self._on_accept = on_accept
         self._buffer = bytearray()
         self._news = asyncio.Event()
-        self._ended = False
+        self.gone = asyncio.Event()
+        """Set when the client has: also while nobody reads."""
 
     # What the protocol calls.
 
@@ -36,7 +39,7 @@ class Tunnel:
         self._news.set()
 
     def feed_end(self) -> None:
-        self._ended = True
+        self.gone.set()
         self._news.set()
 
     # What the application calls.
@@ -50,7 +53,7 @@ class Tunnel:
 
     async def read(self) -> bytes:
         """What has come; empty at the end."""
-        while not self._buffer and not self._ended:
+        while not self._buffer and not self.gone.is_set():
             self._news.clear()
             await self._news.wait()
         data = bytes(self._buffer)
@@ -59,7 +62,7 @@ class Tunnel:
         return data
 
     async def write(self, data: bytes) -> None:
-        if self._ended or self._transport.is_closing():
+        if self.gone.is_set() or self._transport.is_closing():
             raise ConnectionResetError("the client has gone")
         self._transport.write(data)
         await self._flow.drain()

@@ -131,7 +131,8 @@ class SpdyConnection:
         block = self._deflate.compress(struct.pack("!I", 0)) + self._deflate.flush(zlib.Z_SYNC_FLUSH)
         return _control(SYN_REPLY, struct.pack("!I", stream) + block)
 
-    def pong(self, identifier: int) -> bytes:
+    def ping(self, identifier: int) -> bytes:
+        """A question, or the answer to the client's: they look the same."""
         return _control(PING, struct.pack("!I", identifier))
 
     def go_away(self, last_stream: int) -> bytes:

@@ -1,7 +1,10 @@
 """exec and attach for clients that speak SPDY: their streams become the channels of a WebSocket to the kubelet."""
 
 import asyncio
+import contextlib
+import logging
 from collections.abc import AsyncIterator
+from typing import Any
 
 import aiohttp
 import msgspec
@@ -10,7 +13,7 @@ from master.apiserver import errors
 from master.apiserver.context import Context
 from master.apiserver.request import Request, Target
 from master.apiserver.responses import Response
-from master.apiserver.streams.exec import destination
+from master.apiserver.streams.exec import ClientGone, destination, hear_out
 from master.apiserver.streams.spdy import (
     Data,
     GoingAway,
@@ -20,7 +23,9 @@ from master.apiserver.streams.spdy import (
     StreamOpened,
     StreamReset,
 )
-from master.apiserver.tunnel import Tunnel
+from master.apiserver.tunnel import PING_S, Tunnel
+
+log = logging.getLogger("apiserver.streams")
 
 CHANNELS = {"stdin": 0, "stdout": 1, "stderr": 2, "error": 3, "resize": 4}
 STDIN, STDOUT, STDERR, ERROR, RESIZE = range(5)
@@ -33,6 +38,8 @@ STREAMS_TIMEOUT_S = 30.0
 """Kubernetes' `streamCreationTimeout`."""
 GOODBYE_S = 5.0
 PIECE_BYTES = 32 * 1024
+PINGS_MAX = 1 << 30
+"""Their numbers have 31 bits."""
 
 
 async def tunnel_spdy(context: Context, request: Request, target: Target) -> Response | None:
@@ -45,14 +52,17 @@ async def tunnel_spdy(context: Context, request: Request, target: Target) -> Res
         response = Response(msgspec.json.encode(refusal.status), 403)
         response.headers += headers
         return response
-    upstream = await context.kubelets.connect(kubelet, path, query, (KUBELET_PROTOCOL,))
     tunnel: Tunnel = request.scope["tunnel"]
+    answer = [(b"Connection", b"Upgrade"), (b"Upgrade", b"SPDY/3.1"), (VERSION_HEADER, protocol.encode())]
     try:
-        tunnel.accept([(b"Connection", b"Upgrade"), (b"Upgrade", b"SPDY/3.1"), (VERSION_HEADER, protocol.encode())])
-        await SpdyBridge(tunnel, upstream, _wanted(request), with_status=protocol in WITH_STATUS).run()
-    finally:
-        tunnel.close()
-        await upstream.close()
+        async with context.kubelets.connect(kubelet, path, query, (KUBELET_PROTOCOL,)) as upstream:
+            tunnel.accept(answer)
+            try:
+                await SpdyBridge(tunnel, upstream, _wanted(request), with_status=protocol in WITH_STATUS).run()
+            finally:
+                tunnel.close()
+    except ClientGone:
+        log.debug("cut off from a kubelet that took no input: %s", path)
     return None
 
 
@@ -77,18 +87,31 @@ class SpdyBridge:
 
     async def run(self) -> None:
         inward = asyncio.create_task(self._from_client())
+        vanished = asyncio.create_task(self._tunnel.gone.wait())
+        outward = asyncio.create_task(self._from_kubelet())
+        opened = asyncio.create_task(self._complete.wait())
+        tasks: list[asyncio.Task[Any]] = [inward, vanished, outward, opened, asyncio.create_task(self._ping())]
         try:
             async with asyncio.timeout(STREAMS_TIMEOUT_S):
-                await _first(asyncio.create_task(self._complete.wait()), inward)
-            outward = asyncio.create_task(self._from_kubelet())
-            await _first(outward, inward)
-            if outward.done():
+                await _first(opened, inward, vanished)
+            await _first(outward, inward, vanished)
+            if self._tunnel.gone.is_set():
+                await hear_out(inward)
+            elif outward.done():
                 await asyncio.wait((inward,), timeout=GOODBYE_S)
-            outward.cancel()
         except (TimeoutError, ConnectionResetError):
             return
         finally:
-            inward.cancel()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _ping(self) -> None:
+        """Numbered evenly, as a server's are; nobody waits for the answers."""
+        await self._complete.wait()
+        for number in range(1, PINGS_MAX):
+            await asyncio.sleep(PING_S)
+            await self._tunnel.write(self._spdy.ping(2 * number))
 
     async def _from_client(self) -> None:
         """Streams and their data, until the client says goodbye or hangs up."""
@@ -99,7 +122,7 @@ class SpdyBridge:
                 case Data(stream, data, fin):
                     await self._pass_on(stream, data, fin=fin)
                 case PingReceived(identifier) if identifier % 2:
-                    await self._tunnel.write(self._spdy.pong(identifier))
+                    await self._tunnel.write(self._spdy.ping(identifier))
                 case StreamReset(stream):
                     self._streams.pop(self._channels.pop(stream, -1), None)
                 case GoingAway():
@@ -127,12 +150,14 @@ class SpdyBridge:
         channel = self._channels.get(stream)
         if channel not in (STDIN, RESIZE) or self._upstream.closed:
             return
-        if data:
-            await self._upstream.send_bytes(bytes((channel,)) + data)
-        if fin and channel == STDIN:
-            await self._upstream.send_bytes(b"\xff\x00")
+        with contextlib.suppress(ConnectionError):  # the kubelet has finished; its last words are on the way out
+            if data:
+                await self._upstream.send_bytes(bytes((channel,)) + data)
+            if fin and channel == STDIN:
+                await self._upstream.send_bytes(b"\xff\x00")
 
     async def _from_kubelet(self) -> None:
+        await self._complete.wait()
         async for message in self._upstream:
             if message.type is not aiohttp.WSMsgType.BINARY or not message.data:
                 continue

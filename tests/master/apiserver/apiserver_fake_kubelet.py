@@ -10,6 +10,7 @@ from aiohttp import WSMsgType, web
 from apiserver_certificates import TestAuthority
 from apiserver_harness import free_port, until
 
+PING_S = 0.05
 SUCCESS = {"metadata": {}, "status": "Success"}
 
 
@@ -21,11 +22,13 @@ def exit_status(code: int) -> dict[str, Any]:
 
 
 class FakeKubelet:
-    """`cat` echoes stdin until it is closed; `exit N` ends with N; `resize` says what size it was given."""
+    """`cat` echoes stdin until it is closed; `exit N` ends with N; `resize` says what size it was given; `sleep` takes
+    no input and lasts until its client has gone (`abandoned`)."""
 
     def __init__(self, authority: TestAuthority) -> None:
         self.port = free_port()
         self.queries: list[dict[str, list[str]]] = []
+        self.abandoned = threading.Event()
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._tls.load_cert_chain(*authority.issue("kubelet", server=True))
         self._tls.load_verify_locations(authority.ca_file)
@@ -83,6 +86,8 @@ class FakeKubelet:
         if command[0] == "exit":
             await socket.send_bytes(b"\x02leaving")
             status = exit_status(int(command[1]))
+        elif command == ["sleep"]:
+            await self._sleep(socket)
         elif "stdin" in query:
             await self._echo(socket)
         else:
@@ -90,6 +95,16 @@ class FakeKubelet:
         await socket.send_bytes(b"\x03" + json.dumps(status).encode())
         await socket.close()
         return socket
+
+    async def _sleep(self, socket: web.WebSocketResponse) -> None:
+        """As the real kubelet, it learns by pings that nobody is there any more."""
+        self.abandoned.clear()
+        try:
+            while True:
+                await socket.ping()
+                await asyncio.sleep(PING_S)
+        except ConnectionError:
+            self.abandoned.set()
 
     async def _echo(self, socket: web.WebSocketResponse) -> None:
         async for message in socket:

@@ -4,18 +4,23 @@ import asyncio
 import json
 import os
 import socket
+import ssl
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import aiohttp
 import pytest
+import wsproto
 from apiserver_certificates import TestAuthority
 from apiserver_fake_kubelet import SUCCESS, FakeKubelet
 from apiserver_harness import Caller, Kubectl, ServerThread
 from apiserver_spdy_client import SpdyClient
 
 PODS = "/api/v1/namespaces/default/pods"
+TAKEN_MAX_BYTES = 64 * 1024 * 1024
+"""All buffers between a client and a command that takes no input hold less."""
+STUCK_S = 1.0
 
 
 @pytest.fixture(scope="module")
@@ -174,3 +179,41 @@ def test_spdy_resizes_and_answers_pings(server: ServerThread, admin: Caller, pod
         output = b"".join(data for kind, stream, data, _ in frames if (kind, stream) == ("data", 5))
         assert output == b'size {"Width":80,"Height":24}'
         assert json.loads(frames[-1][2]) == SUCCESS and frames[-1][3]
+
+
+def websocket_into(connection: ssl.SSLSocket, path: str) -> bytes:
+    """Begins an exec; a piece of its input."""
+    client = wsproto.WSConnection(wsproto.ConnectionType.CLIENT)
+    connection.sendall(client.send(wsproto.events.Request(host="x", target=path, subprotocols=["v5.channel.k8s.io"])))
+    answer = b""
+    while b"\r\n\r\n" not in answer:
+        answer += connection.recv(65536)
+    client.receive_data(answer)
+    assert isinstance(next(client.events()), wsproto.events.AcceptConnection), answer
+    return client.send(wsproto.events.BytesMessage(b"\x00" + bytes(32768)))
+
+
+def spdy_into(connection: ssl.SSLSocket, path: str) -> bytes:
+    client = SpdyClient()
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n"
+    head += "X-Stream-Protocol-Version: v4.channel.k8s.io\r\nContent-Length: 0\r\n\r\n"
+    connection.sendall(head.encode() + b"".join(client.open(kind) for kind in ("error", "stdin", "stdout")))
+    return client.data(3, bytes(32768))
+
+
+@pytest.mark.parametrize("begin", [websocket_into, spdy_into])
+def test_a_client_that_vanishes_while_its_input_is_not_taken_ends_the_kubelets_stream(
+    admin: Caller, kubelet: FakeKubelet, pod: str, begin: Callable[[ssl.SSLSocket, str], bytes]
+) -> None:
+    """`kubectl exec -i pod -- sleep 1000 < /dev/zero`, killed. Until then it waits: nothing hoards what it sends."""
+    plain = socket.create_connection(("127.0.0.1", admin.port), timeout=10)
+    with admin.tls.wrap_socket(plain) as connection:
+        piece = begin(connection, f"{PODS}/{pod}/exec?command=sleep&stdin=true&stdout=true")
+        taken = 0
+        connection.settimeout(STUCK_S)
+        with pytest.raises(TimeoutError):
+            while taken < TAKEN_MAX_BYTES:
+                connection.sendall(piece)
+                taken += len(piece)
+        assert not kubelet.abandoned.is_set()
+    assert kubelet.abandoned.wait(10)
