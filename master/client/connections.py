@@ -64,6 +64,9 @@ class Connections:
                 socket_factory=_socket,
             )
             self._session = aiohttp.ClientSession(connector=connector, headers={"User-Agent": self._user_agent})
+            # aiohttp would send a PUT or DELETE again when its answer is lost (its test client has the same switch):
+            # the second answer, a conflict or "not found", would hide that the first was carried out.
+            self._session._retry_connection = False
         return self._session
 
     async def close(self) -> None:

@@ -11,13 +11,19 @@ MAX_TEXT = 1024
 _decode_status = msgspec.json.Decoder(Status).decode
 
 
-def status_error(code: int, body: bytes) -> ApiError:
-    """The exception for an answer of 400 or above, whether its body is a Status or not."""
+def status_in(body: bytes) -> Status | None:
+    """What an API server says of its refusal; None when the body is not its own word."""
     try:
         status = _decode_status(body)
     except msgspec.MsgspecError:
-        status = Status()
-    if status.kind != "Status":
+        return None
+    return status if status.kind == "Status" else None
+
+
+def status_error(code: int, body: bytes) -> ApiError:
+    """The exception for an answer of 400 or above, whether its body is a Status or not."""
+    status = status_in(body)
+    if status is None:
         text = body[:MAX_TEXT].decode(errors="replace").strip()
         status = Status(kind="Status", code=code, message=text or f"the server answered {code}")
         error = ApiError.from_status(status)

@@ -14,7 +14,7 @@ import msgspec
 from master.api.status import ApiError
 from master.client.backoff import Backoff
 from master.client.connections import CONNECT_TIMEOUT_S, Connections, Params
-from master.client.errors import describe, outcome_unknown, status_error, unreachable
+from master.client.errors import describe, outcome_unknown, status_error, status_in, unreachable
 
 REQUEST_TIMEOUT_S = 10.0
 RETRY_BUDGET_S = 5.0
@@ -106,7 +106,8 @@ class Transport:
             raise _TryElsewhere(error)
         if response.status >= 500 and request.method in READS:
             raise _TryElsewhere(error)
-        if response.status == 504:  # the server lost sight of the write while the store decided
+        # 504: the server lost sight of the write while the store decided. Without a Status: it was broken off midway.
+        if response.status == 504 or (response.status >= 500 and status_in(content) is None):
             raise outcome_unknown(request.method, request.path, error.message) from error
         self._connections.worked(index)
         raise error

@@ -4,12 +4,13 @@ import asyncio
 import time
 
 import pytest
+from aiohttp import web
 from tiny_api import TinyServer, status, tiny_servers
 
 from master.api.core.configmap import ConfigMap
 from master.api.core.pod import Pod
 from master.api.meta import ObjectMeta
-from master.api.status import AlreadyExists, Conflict, NotFound, OutcomeUnknown, ServiceUnavailable
+from master.api.status import AlreadyExists, Conflict, InternalError, NotFound, OutcomeUnknown, ServiceUnavailable
 from master.client.config import ClientConfig
 from master.client.rest import RestClient, copy_object, object_key, split_key
 
@@ -92,6 +93,56 @@ def test_a_write_whose_answer_is_lost_has_an_unknown_outcome_and_is_not_repeated
                 await client.create(config_map("a"))
             assert not [request for request in servers[1].requests if request.startswith("POST")]
             assert (await client.get(ConfigMap, "a", "default")).metadata.name == "a"
+            await client.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
+def test_a_lost_answer_is_not_hidden_by_a_repetition_below_us(method: str) -> None:
+    """HTTP calls PUT and DELETE idempotent; with conditions they are not, and the second answer misleads."""
+
+    async def scenario() -> None:
+        async with tiny_servers(2) as servers:
+            client = client_of(servers)
+            created = await client.create(config_map("a"))
+            servers[0].lose_answers = True
+            with pytest.raises(OutcomeUnknown):
+                if method == "PUT":
+                    await client.update(created)
+                elif method == "PATCH":
+                    await client.patch(ConfigMap, "a", "default", {"data": {"size": "9"}})
+                else:
+                    await client.delete(ConfigMap, "a", "default")
+            asked = [request for server in servers for request in server.requests if request.startswith(method)]
+            assert len(asked) == 1
+            await client.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_read_whose_answer_is_lost_is_put_to_another_server() -> None:
+    async def scenario() -> None:
+        async with tiny_servers(2) as servers:
+            client = client_of(servers)
+            await client.create(config_map("a"))
+            servers[0].lose_answers = True
+            assert (await client.get(ConfigMap, "a", "default")).metadata.name == "a"
+            await client.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_server_that_breaks_a_write_off_without_a_status_leaves_its_outcome_unknown() -> None:
+    async def scenario() -> None:
+        async with tiny_servers(2) as servers:
+            client = client_of(servers)
+            servers[0].refuse_with = web.Response(status=500, text="Internal Server Error")
+            with pytest.raises(OutcomeUnknown):
+                await client.create(config_map("a"))
+            servers[0].refuse_with = status(500, "InternalError", "it says itself that it failed")
+            with pytest.raises(InternalError):
+                await client.create(config_map("a"))
             await client.close()
 
     asyncio.run(scenario())
