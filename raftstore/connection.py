@@ -153,7 +153,7 @@ class Connection(asyncio.Protocol):
     def close(self) -> None:
         """Hang up."""
         if self._transport is not None:
-            self._transport.close()
+            self._transport.abort()  # not close(): that would first wait for a hung member to take in what is unsent
 
 
 def as_exception(frame: Failure) -> Exception:

@@ -1,6 +1,7 @@
 """The client against one real member: every call, and how it recovers."""
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from raftstore_cluster import Cluster, running
 
 from raftstore.client import Compare, Delete, DeletePrefix, Get, Put, StoreClient
+from raftstore.connection import Connection, ConnectionLost
 from raftstore.errors import Compacted, FutureRevision, InvalidArgument, TooLarge, Unavailable
 from raftstore.protocol import MAX_REQUEST_BYTES, WatchEvent
 
@@ -231,3 +233,22 @@ def test_nobody_to_talk_to_is_unavailable_in_time(tmp_path: Path) -> None:
             await client.get("/a")
 
     asyncio.run(scenario())
+
+
+def test_a_connection_to_a_member_that_does_not_read_can_be_given_up(tmp_path: Path) -> None:
+    """A stopped process takes nothing in: what is still to be sent must not hold the client to it."""
+
+    async def scenario() -> None:
+        path = str(tmp_path / "store.sock")
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(path)
+            listener.listen()
+            _, connection = await asyncio.get_running_loop().create_unix_connection(Connection, path)
+            answer = connection.request(lambda number: bytes(MAX_REQUEST_BYTES))
+            await asyncio.sleep(0)
+            connection.close()
+            with pytest.raises(ConnectionLost):
+                await answer
+            assert connection.is_lost
+
+    asyncio.run(asyncio.wait_for(scenario(), 10))
