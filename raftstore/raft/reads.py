@@ -45,8 +45,10 @@ class _SyncObj(election._SyncObj):
             callback(0)
         else:
             self._read_request_id += 1
-            self._asked_reads[self._read_request_id] = callback
-            self.__transport.send(self.__raftLeader, ReadIndex(self._read_request_id))
+            if self.__transport.send(self.__raftLeader, ReadIndex(self._read_request_id)):
+                self._asked_reads[self._read_request_id] = callback
+            else:
+                callback(0)
 
     def _leader_read_index(self, callback: ReadCallback) -> None:
         if len(self._waiting_reads) + len(self._early_reads) >= MAX_WAITING_READS:

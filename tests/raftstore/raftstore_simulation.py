@@ -221,6 +221,8 @@ class SimulatedTransport(Transport):
         self.out: list[tuple[str, Any]] = []
 
     def send(self, node: Any, message: Any) -> bool:
+        if (min(self.name, node.id), max(self.name, node.id)) not in self.world.connections:
+            return False
         self.out.append((node.id, message))
         return True
 

@@ -186,6 +186,20 @@ def test_a_paused_leader_serves_no_linearizable_read_when_it_wakes() -> None:
     world.run(1.0)
 
 
+def test_a_read_that_cannot_reach_the_leader_fails_at_once() -> None:
+    """The leader is still the leader when the connection is back, so nothing else would ever end the wait."""
+    world = World(9)
+    leader, (follower, _) = elect(world)
+    world.disconnect(leader, follower)
+    found: list[int] = []
+    world.cores[follower].read_index(found.append)
+    assert found == [0]
+    world.run(1.0)
+    world.cores[follower].read_index(found.append)
+    world.run(1.0)
+    assert len(found) == 2 and found[1] > 0
+
+
 def test_a_follower_with_a_long_conflicting_tail_catches_up() -> None:
     """Stock PySyncObj goes back and forth for ever here (its hole S8)."""
     world = World(9)
