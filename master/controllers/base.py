@@ -202,10 +202,21 @@ class Controller(ABC):
                 grace_period_s=grace_period_s,
                 propagation=propagation,
             )
-        except (NotFound, Conflict) as error:
-            if isinstance(error, Conflict) and is_fenced(error):
+        except NotFound:
+            pass
+        except Conflict:
+            # Another object has its name by now, or this one is still there: then the round has failed.
+            if await self._is_there(obj):
                 raise
         self.gate.deleted(key, obj)
+
+    async def _is_there(self, obj: Object) -> bool:
+        meta = obj.metadata
+        try:
+            live = await self.client.get(type(obj), meta.name, meta.namespace)
+        except NotFound:
+            return False
+        return bool(live.metadata.uid == meta.uid)
 
 
 def is_fenced(error: ApiError) -> bool:

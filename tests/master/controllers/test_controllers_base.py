@@ -34,6 +34,7 @@ class FakeClient:
     def __init__(self, *script: Exception | None) -> None:
         self.script = list(script)
         self.created: list[Object] = []
+        self.delete_fails: Exception | None = None
 
     async def create(self, obj: Any) -> Any:
         outcome = self.script.pop(0)
@@ -44,6 +45,10 @@ class FakeClient:
 
     async def get(self, kind: type, name: str, namespace: str) -> Any:
         return pod(name)
+
+    async def delete(self, *_: Any, **__: Any) -> None:
+        if self.delete_fails is not None:
+            raise self.delete_fails
 
 
 class Recorder(Controller):
@@ -139,5 +144,26 @@ def test_the_gate_waits_for_own_writes_and_for_own_deletions() -> None:
         assert not gate.is_open("k")
         informer._store.put(pod("a", deleted=True))
         assert gate.is_open("k")
+
+    asyncio.run(body())
+
+
+def test_a_refused_deletion_is_tried_again_and_does_not_close_the_gate() -> None:
+    """The server also says Conflict when too many write the object at once: then it is still there."""
+
+    async def body() -> None:
+        client = FakeClient()
+        controller = Recorder(context(client))
+        informer: Informer[Pod] = Informer(None, Pod)  # type: ignore[arg-type]
+        controller._gate = Gate([informer])
+        doomed = pod("a")
+        informer._store.put(doomed)
+        client.delete_fails = Conflict("busy")
+        with pytest.raises(Conflict):
+            await controller.delete("k", doomed)
+        assert controller.gate.is_open("k")
+        replaced = pod("a")
+        replaced.metadata.uid = "before"
+        await controller.delete("k", replaced)
 
     asyncio.run(body())
