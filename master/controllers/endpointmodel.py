@@ -48,12 +48,21 @@ def selects(service: Service, pod: Pod) -> bool:
 
 
 def backends(service: Service, pods: Iterable[Pod]) -> list[Backend]:
-    """All pods that have an address and have not finished, by address, each address once."""
-    found: dict[str, Backend] = {}
-    for pod in sorted(pods, key=lambda pod: pod.metadata.name):
-        if pod.status.pod_ip and not is_finished(pod) and selects(service, pod):
-            found.setdefault(pod.status.pod_ip, _backend(service, pod))
-    return [found[ip] for ip in sorted(found)]
+    """All pods that have an address and have not finished, by address, each address and its ports once.
+
+    Pods in the host's network share an address, one on its way out and its successor for a while even their ports:
+    then the one that serves best stands for them."""
+    found: dict[tuple[str, tuple[BackendPort, ...]], Backend] = {}
+    standing = [
+        _backend(service, pod) for pod in pods if pod.status.pod_ip and not is_finished(pod) and selects(service, pod)
+    ]
+    for backend in sorted(standing, key=_worth):
+        found.setdefault((backend.ip, backend.ports), backend)
+    return [found[place] for place in sorted(found)]
+
+
+def _worth(backend: Backend) -> tuple[bool, bool, bool, str]:
+    return backend.terminating, not backend.ready, not backend.serving, backend.pod_name
 
 
 def _backend(service: Service, pod: Pod) -> Backend:

@@ -127,3 +127,20 @@ def test_a_terminating_pod_leaves_endpoints_but_stays_in_its_slice() -> None:
     ((slice_,), _) = apply([], svc, present)
     conditions = slice_.endpoints[0].conditions
     assert (conditions.ready, conditions.serving, conditions.terminating) == (False, True, True)
+
+
+def test_of_two_pods_with_one_address_the_one_that_serves_is_the_endpoint() -> None:
+    """A pod in the host's network and its successor on the same node, whose name comes later."""
+    going, coming = pod("a", ip="10.90.0.11", ready=False, deleted=True), pod("b", ip="10.90.0.11")
+    for order in ([going, coming], [coming, going]):
+        (backend,) = backends(service(HTTP), order)
+        assert (backend.pod_name, backend.ready) == ("b", True)
+
+
+def test_pods_with_one_address_and_different_ports_are_all_endpoints() -> None:
+    named = ServicePort(name="http", port=80, target_port="web", protocol="TCP")
+    here = [with_port(pod(f"p-{number}", ip="10.90.0.11"), "web", number) for number in (8080, 8081)]
+    assert [backend.ports[0].port for backend in backends(service(named), here)] == [8080, 8081]
+    plan = plan_slices(service(named), backends(service(named), here), [])
+    assert sorted(slice_.ports[0].port or 0 for slice_ in plan.create) == [8080, 8081]
+    assert len(plan_endpoints(service(named), here, None).subsets) == 2
