@@ -65,7 +65,7 @@ class GarbageCollector(Controller):
             yield key_of(obj)
         for reference in obj.metadata.owner_references:
             info = self._info(reference)
-            if info is not None:
+            if info is not None and resource_of(info) in self._by_resource:
                 yield f"{resource_of(info)}|{self._place(info, obj, reference)}"
         if obj.metadata.deletion_timestamp is not None:
             yield from map(key_of, self._dependents(obj))
@@ -82,7 +82,7 @@ class GarbageCollector(Controller):
     def _info(self, reference: OwnerReference) -> ResourceInfo | None:
         group, _, version = reference.api_version.rpartition("/")
         info = SCHEME.by_kind(group, version, reference.kind)
-        return info if info is not None and info.plural else None
+        return info if info is not None and info.plural and "get" in info.verbs else None
 
     def _place(self, info: ResourceInfo, dependent: Object, reference: OwnerReference) -> str:
         return f"{dependent.metadata.namespace}/{reference.name}" if info.namespaced else reference.name

@@ -1,9 +1,21 @@
 """What the garbage collector reads from an object; the deleting itself is proven on a real control plane."""
 
+import asyncio
+
 from controllers_objects import NOW, pod, replica_set
 
 from master.api.meta import OwnerReference
-from master.controllers.garbagecollector import is_blocking, is_orphaning, is_waiting, key_of, propagation_of
+from master.controllers.base import Context
+from master.controllers.env import Env
+from master.controllers.garbagecollector import (
+    GarbageCollector,
+    is_blocking,
+    is_orphaning,
+    is_waiting,
+    key_of,
+    propagation_of,
+)
+from master.controllers.informers import Informers
 from master.controllers.namespace import count, namespaced_resources, plan_conditions
 from master.controllers.owners import controller_reference
 
@@ -45,3 +57,15 @@ def test_a_namespace_says_what_it_waits_for_and_repeats_nothing() -> None:
     assert texts["NamespaceDeletionContentFailure"][0] == "False"
     assert plan_conditions(conditions, count([(pods, held)], []), "2030-01-01T00:00:00Z") == conditions
     assert namespaced_resources()[0] is pods
+
+
+def test_an_owner_of_a_kind_that_cannot_be_looked_up_condemns_nobody() -> None:
+    """Nor may one that is not watched (an Event) be asked for by key: the round would fail for ever."""
+    collector = GarbageCollector(Context(None, Informers(None), None, Env()))  # type: ignore[arg-type]
+    for kind in ("Binding", "Event", "Scale"):
+        dependent = pod("a")
+        dependent.metadata.owner_references = [OwnerReference(api_version="v1", kind=kind, name="x", uid="u")]
+        assert list(collector._keys_of(dependent)) == [key_of(dependent)]
+    dependent.metadata.owner_references = [OwnerReference(api_version="v1", kind="Binding", name="x", uid="u")]
+    owners = asyncio.run(collector._classify(dependent))
+    assert len(owners.solid) == 1 and not owners.dangling
