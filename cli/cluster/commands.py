@@ -12,7 +12,7 @@ import typer
 from cli.cluster import certificates, check, tables
 from cli.cluster import report as reports
 from cli.cluster.chaos_commands import chaos_app
-from cli.cluster.layout import API_PORT, DEFAULT_NAME, Layout, load
+from cli.cluster.layout import API_PORT, DEFAULT_NAME, EngineKind, Layout, Profile, load
 from cli.cluster.options import CLUSTER, OUTPUT, fail, load_layout
 from cli.cluster.progress import Progress
 from cli.cluster.supervisor import run_host
@@ -35,10 +35,10 @@ def register(app: typer.Typer) -> None:
 
 def up_command(
     cluster: CLUSTER = DEFAULT_NAME,
-    runtime: Annotated[str, typer.Option(help="docker or embedded; Docker where it is found.")] = "",
+    runtime: Annotated[EngineKind | None, typer.Option(help="The container engine; Docker where it is found.")] = None,
     masters: Annotated[int, typer.Option(help="How many masters (1, 3 or 5).")] = 3,
     nodes: Annotated[int, typer.Option(help="How many nodes.")] = 3,
-    profile: Annotated[str, typer.Option(help="How soon pods leave a lost node: chaos, standard, upstream.")] = "chaos",
+    profile: Annotated[Profile, typer.Option(help="Pods leave a lost node after 5 s, 30 s or 300 s.")] = "chaos",
     network: Annotated[int, typer.Option(help="Hosts get addresses in 10.N.0.0/16, pods in 10.(N+1).0.0/16.")] = 90,
     port: Annotated[int, typer.Option(help="Port of the API gateway on 127.0.0.1.")] = API_PORT,
     sample: Annotated[bool, typer.Option(help="Deploy the sample and show it working.")] = True,
@@ -113,13 +113,11 @@ def status_command(cluster: CLUSTER = DEFAULT_NAME, output: OUTPUT = "table") ->
 
 
 def check_command(
-    runtime: Annotated[str, typer.Option(help="docker or embedded.")] = "", output: OUTPUT = "table"
+    runtime: Annotated[EngineKind | None, typer.Option(help="The container engine to check for.")] = None,
+    output: OUTPUT = "table",
 ) -> None:
     """Report what this machine has and lacks for a local cluster; changes nothing."""
-    if runtime not in ("", "docker", "embedded"):
-        print(f"error: --runtime: {runtime!r} is neither docker nor embedded", file=sys.stderr)
-        raise typer.Exit(2)
-    found = check.findings("embedded" if runtime == "embedded" else "docker" if runtime else check.detect_engine())
+    found = check.findings(runtime or check.detect_engine())
     if output == "json":
         print(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
     else:

@@ -1,7 +1,7 @@
 """Options and errors that the cluster's verbs share."""
 
 import sys
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import msgspec
 import typer
@@ -9,7 +9,7 @@ import typer
 from cli.cluster.layout import Layout, load
 
 CLUSTER = Annotated[str, typer.Option("--cluster", envvar="TIMONIER_CLUSTER", help="Name of the local cluster.")]
-OUTPUT = Annotated[str, typer.Option("-o", "--output", help="table or json.")]
+OUTPUT = Annotated[Literal["table", "json"], typer.Option("-o", "--output", help="How to print.")]
 
 
 def fail(message: str) -> NoReturn:
