@@ -1,6 +1,7 @@
-"""What a change of a node means to pods that wait; pure."""
+"""What a change of a node or of a placed pod means to pods that wait; pure."""
 
 from master.api.core.node import Node
+from master.api.core.pod import Pod
 from master.scheduler.framework import Change
 
 
@@ -16,3 +17,11 @@ def node_changes(old: Node | None, new: Node) -> set[Change]:
     if old.status.allocatable != new.status.allocatable:
         changes.add(Change.NODE_RESOURCES)
     return changes
+
+
+def placement_changed(old: Pod | None, new: Pod) -> bool:
+    """Whether a pod that has a node is counted otherwise than before."""
+    if old is None or not old.spec.node_name:
+        return True
+    before, after = old.metadata, new.metadata
+    return before.labels != after.labels or (before.deletion_timestamp is None) != (after.deletion_timestamp is None)

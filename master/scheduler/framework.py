@@ -27,6 +27,9 @@ class Change(Enum):
     NODE_RESOURCES = auto()
     NODE_LABELS = auto()
     NODE_TAINTS = auto()
+    NODE_GONE = auto()
+    POD_PLACED = auto()
+    """A pod with a node came, was relabelled or begins to go: other pods are counted where it stands."""
     POD_GONE = auto()
 
 

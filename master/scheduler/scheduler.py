@@ -21,7 +21,7 @@ from master.client.events import EventRecorder
 from master.client.informer import Informer
 from master.client.rest import RestClient, object_key
 from master.client.store import DELETED, Delta
-from master.scheduler.changes import node_changes
+from master.scheduler.changes import node_changes, placement_changed
 from master.scheduler.cluster import Cluster
 from master.scheduler.explain import Explanation
 from master.scheduler.framework import Change, Framework, Placement
@@ -35,6 +35,8 @@ UNFINISHED = "status.phase!=Succeeded,status.phase!=Failed"
 MAX_WRITES_IN_FLIGHT = 64
 """Bindings and status writes under way; more would only queue up in the API server."""
 UNKNOWN_PAUSE_S = 0.5
+MAX_CONFLICTS = 3
+"""Why a pod waits is worth no more attempts to write; the next failure tells it again."""
 
 
 class Scheduler:
@@ -77,6 +79,7 @@ class Scheduler:
     def _node_changed(self, delta: Delta[Node]) -> None:
         if delta.type == DELETED:
             self._cluster.remove_node(delta.object.metadata.name)
+            self._wake(Change.NODE_GONE)
             return
         self._cluster.put_node(delta.object)
         for change in node_changes(delta.old, delta.object):
@@ -91,6 +94,8 @@ class Scheduler:
         elif pod.spec.node_name:
             self._queue.remove(key)
             self._cluster.put_pod(pod)
+            if placement_changed(delta.old, pod):
+                self._wake(Change.POD_PLACED)
         elif not self._is_ours(pod):
             self._queue.remove(key)
         elif not self._cluster.is_assumed(pod.metadata.uid):
@@ -195,7 +200,7 @@ class Scheduler:
             try:
                 found = await self._client.get(Pod, meta.name, meta.namespace)
             except NotFound:
-                self._cluster.forget(pending.info)
+                self._free_place(pending)
                 return
             except (ApiError, OSError) as error:
                 log.info("asking for %s: %s", pending.info.key, error)
@@ -205,29 +210,47 @@ class Scheduler:
                 self._give_back(pending)
             return  # else it is bound, or another pod by now, and the informer will show it
 
-    def _give_back(self, pending: Pending) -> None:
+    def _free_place(self, pending: Pending) -> None:
         self._cluster.forget(pending.info)
+        self._wake(Change.POD_GONE)
+
+    def _give_back(self, pending: Pending) -> None:
+        self._free_place(pending)
         current = self._pods.get(pending.info.key)
         if current is None or current.metadata.uid != pending.info.uid or current.spec.node_name:
             return
+        if not self._is_ours(current):
+            return  # its informer event has passed already
+        pending.info = PodInfo(current)
         self._queue.failed(pending, self._clock())
-        self._wake(Change.POD_GONE)
         self._wakeup.set()
 
     async def _report(self, pod: Pod, explanation: Explanation) -> None:
         message = explanation.message()
         self._recorder.event(pod, "Warning", "FailedScheduling", message)
-        condition = _unschedulable(pod, message, now_rfc3339(self._wall_clock()))
-        if condition is None:
-            return
-        patch = {"status": {"conditions": [condition]}}
-        meta = pod.metadata
         try:
-            await self._client.patch(
-                Pod, meta.name, meta.namespace, patch, patch_type="strategic", subresource="status"
-            )
+            await self._write_reason(pod, message)
         except (ApiError, OSError) as error:
             log.info("status of %s: %s", object_key(pod), error)
+
+    async def _write_reason(self, pod: Pod, message: str) -> None:
+        """Only on the very state that was judged: it may have a node by the time that the write arrives."""
+        meta = pod.metadata
+        for _ in range(MAX_CONFLICTS):
+            condition = _unschedulable(pod, message, now_rfc3339(self._wall_clock()))
+            if condition is None:
+                return
+            base = {"uid": meta.uid, "resourceVersion": pod.metadata.resource_version}
+            patch = {"metadata": base, "status": {"conditions": [condition]}}
+            try:
+                await self._client.patch(
+                    Pod, meta.name, meta.namespace, patch, patch_type="strategic", subresource="status"
+                )
+                return
+            except Conflict:
+                pod = await self._client.get(Pod, meta.name, meta.namespace)
+                if pod.metadata.uid != meta.uid or pod.spec.node_name:
+                    return
 
 
 def _same_wishes(old: Pod, new: Pod) -> bool:

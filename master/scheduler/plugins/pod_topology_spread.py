@@ -21,7 +21,9 @@ SCHEDULE_ANYWAY = "ScheduleAnyway"
 class PodTopologySpread:
     name = "PodTopologySpread"
     weight = 2.0
-    helped_by: frozenset[Change] = frozenset({Change.NODE_ADDED, Change.NODE_LABELS, Change.POD_GONE})
+    helped_by: frozenset[Change] = frozenset(
+        {Change.NODE_ADDED, Change.NODE_LABELS, Change.NODE_GONE, Change.POD_PLACED, Change.POD_GONE}
+    )
 
     def passes(self, info: PodInfo, table: NodeTable) -> Mask | None:
         constraints = _constraints(info, DO_NOT_SCHEDULE)
