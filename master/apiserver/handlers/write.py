@@ -87,11 +87,22 @@ Change = Callable[[Any], Any]
 
 
 async def create(write: Write, make: Make) -> Entry:
-    """Store a new object; the entry that was stored, or would be in a dry run."""
+    """Store a new object; the entry that was stored, or would be in a dry run.
+
+    As in `settle`, a refusal counts only on a state that is certain to be the newest.
+    """
+    certain = False
     for attempt in range(ATTEMPTS):
         obj: Object = make()
         transaction = Transaction()
-        generated = await prepare_create(write, obj, transaction, attempt)
+        try:
+            generated = await prepare_create(write, obj, transaction, attempt)
+        except ApiError as error:
+            if certain or isinstance(error, OutcomeUnknown | ServiceUnavailable):
+                raise
+            await write.context.catch_up()
+            certain = True
+            continue
         raw = write.info.encode(obj)
         name = obj.metadata.name
         key = write.key(name)
@@ -107,6 +118,7 @@ async def create(write: Write, make: Make) -> Entry:
         if outcome.current[key] is not None and not generated:
             raise AlreadyExists.of(write.info, name)
         await write.context.catch_up()
+        certain = True
     raise errors.make(409, "AlreadyExists", f"no free name or address was found in {ATTEMPTS} attempts")
 
 
