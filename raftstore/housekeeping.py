@@ -42,7 +42,9 @@ class Housekeeping:
         return then_ms + int((now_s - since_s) * 1000)
 
     def renew_lease(self, lease: int, now_s: float) -> int:
-        """Start a lease's time anew; its time to live, or 0 when there is no such lease."""
+        """Start a lease's time anew; its time to live, or 0 when there is no such lease or it is about to end."""
+        if self._deadlines.is_ending(lease):
+            return 0
         ttl_ms = self._machine.leases.ttls_ms().get(lease, 0)
         if ttl_ms:
             self._deadlines.renew(lease, ttl_ms, now_s)

@@ -64,19 +64,26 @@ class LeaseDeadlines:
     def __init__(self) -> None:
         self._deadline_s: dict[int, float] = {}
         self._heap: list[tuple[float, int]] = []
+        self._ending: set[int] = set()
 
     def clear(self) -> None:
         """Forget everything: this member leads no longer."""
         self._deadline_s.clear()
         self._heap.clear()
+        self._ending.clear()
 
     def follow(self, ttls_ms: dict[int, int], now_s: float) -> None:
         """Start the clock of leases that have none yet and drop those that are gone."""
         for lease in [known for known in self._deadline_s if known not in ttls_ms]:
             del self._deadline_s[lease]
+        self._ending &= ttls_ms.keys()
         for lease, ttl_ms in ttls_ms.items():
             if lease not in self._deadline_s:
                 self.renew(lease, ttl_ms, now_s)
+
+    def is_ending(self, lease: int) -> bool:
+        """Whether its revocation may be under way: too late to promise anybody that it lives on."""
+        return lease in self._ending
 
     def renew(self, lease: int, ttl_ms: int, now_s: float) -> None:
         """Start a lease's time anew."""
@@ -91,5 +98,6 @@ class LeaseDeadlines:
             deadline_s, lease = heapq.heappop(self._heap)
             if self._deadline_s.get(lease) == deadline_s:
                 del self._deadline_s[lease]
+                self._ending.add(lease)
                 expired.append(lease)
         return expired

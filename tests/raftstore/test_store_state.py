@@ -10,6 +10,7 @@ import pytest
 from msgspec import Raw
 
 from raftstore.errors import InvalidArgument, TooLarge
+from raftstore.housekeeping import Housekeeping
 from raftstore.lease import LeaseDeadlines
 from raftstore.protocol import (
     MAX_OPERATIONS,
@@ -143,6 +144,26 @@ def test_lease_deadlines_expire_once_and_are_renewed() -> None:
     assert deadlines.pop_expired(20.0, 10) == []
     deadlines.follow({2: 2000}, 20.0)  # the revocation was lost: it is followed anew
     assert deadlines.pop_expired(22.0, 10) == [2]
+
+
+def test_a_lease_whose_revocation_is_under_way_is_not_renewed() -> None:
+    """Whoever hears that it lives on must be able to rely on it, however long the revocation takes."""
+    machine = StateMachine()
+    apply(machine, LeaseGrant(1000))
+    proposed: list[Command] = []
+    housekeeping = Housekeeping(machine, proposed.append)
+    housekeeping.run(10.0, is_leader=True)
+    assert housekeeping.renew_lease(1, 10.5) == 1000
+    housekeeping.run(11.5, is_leader=True)
+    housekeeping.run(11.6, is_leader=True)
+    assert proposed == [LeaseRevoke(1)]
+    assert housekeeping.renew_lease(1, 11.6) == 0
+    apply(machine, *proposed)
+    housekeeping.run(11.7, is_leader=True)
+    assert housekeeping.renew_lease(1, 11.7) == 0
+    housekeeping.run(11.8, is_leader=False)  # a revocation of a former reign binds nobody
+    apply(machine, LeaseGrant(1000))
+    assert housekeeping.renew_lease(2, 11.9) == 1000
 
 
 def test_a_fence_refuses_an_older_epoch_of_its_role_and_no_other() -> None:
