@@ -15,6 +15,7 @@ from master.api.coordination.lease import Lease
 from master.api.core.node import Node
 from master.api.core.pod import Pod
 from master.api.status import NotFound
+from master.client.consistency import version_number
 from master.controllers.base import Context, Controller, Watch
 from master.controllers.informers import NODE_INDEX
 from master.controllers.nodehealth import (
@@ -52,6 +53,8 @@ class NodeLifecycleController(Controller):
         self._leases = context.informers.of(Lease)
         self._pods = context.informers.pods_by_node()
         self._sightings: dict[str, Sighting] = {}
+        self._asked: dict[str, Lease] = {}
+        """Leases as the server gave them; the cache may be behind for a while."""
         self._next_eviction_s = 0.0
 
     def watches(self) -> Sequence[Watch]:
@@ -75,8 +78,9 @@ class NodeLifecycleController(Controller):
         node = self._nodes.get(key)
         if node is None:
             self._sightings.pop(key, None)
+            self._asked.pop(key, None)
             return None
-        left_s = self._left_s(node, self._leases.get(f"{LEASE_NAMESPACE}/{key}"))
+        left_s = self._left_s(node, self._known_lease(key))
         if left_s <= 0:
             left_s = self._left_s(node, await self._live_lease(key))
         if left_s <= 0:
@@ -93,12 +97,21 @@ class NodeLifecycleController(Controller):
             sighting = self._sightings[node.metadata.name] = Sighting(sign, now_s)
         return sighting.seen_s + self._grace_s - now_s
 
+    def _known_lease(self, name: str) -> Lease | None:
+        """The newest that was seen: an old state that a hanging watch still shows is no new sign of life."""
+        cached, asked = self._leases.get(f"{LEASE_NAMESPACE}/{name}"), self._asked.get(name)
+        if cached is None or asked is None:
+            return cached or asked
+        return max(asked, cached, key=lambda lease: version_number(lease.metadata.resource_version))
+
     async def _live_lease(self, name: str) -> Lease | None:
         """Asked of the server: a watch of ours that hangs must not cost a node its pods."""
         try:
-            return await self.client.get(Lease, name, LEASE_NAMESPACE)
+            lease = self._asked[name] = await self.client.get(Lease, name, LEASE_NAMESPACE)
         except NotFound:
+            self._asked.pop(name, None)
             return None
+        return lease
 
     async def _give_up(self, key: str, node: Node) -> Node:
         conditions = plan_conditions(node, self.env.now())
