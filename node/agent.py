@@ -71,6 +71,7 @@ class Kubelet:
         )
         self._context = self._make_context()
         self._context.allocatable = allocatable(machine, config.max_pods)
+        self._context.source.informer.add_handler(self._context.reporter.follow)
         self._workers = PodWorkers(self._context, self._own_node)
         self._registration = NodeRegistration(
             self._heart_client, engine, config, machine, self._health, wall=time.time, clock=time.monotonic

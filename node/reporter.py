@@ -14,6 +14,7 @@ from master.api.core.pod import Pod, PodCondition, PodStatus
 from master.api.status import ApiError, Conflict, NotFound
 from master.client.consistency import version_number
 from master.client.rest import RestClient
+from master.client.store import DELETED, Delta
 from master.client.workqueue import WorkQueue
 from node.mergediff import merge_diff
 from node.podconditions import OWNED
@@ -52,6 +53,15 @@ class StatusReporter:
         self._reports[uid] = _Report(pod, status, gone)
         self._queue.add(uid)
 
+    def __len__(self) -> int:
+        """Pods that are remembered here: no more than the API has on this node."""
+        return len(self._reports.keys() | self._written.keys())
+
+    def follow(self, delta: Delta[Pod]) -> None:
+        """Handler of the informer: of a pod that the API has no more there is nothing to tell."""
+        if delta.type == DELETED:
+            self.forget(delta.object.metadata.uid)
+
     def forget(self, uid: str) -> None:
         self._reports.pop(uid, None)
         self._written.pop(uid, None)
@@ -79,14 +89,22 @@ class StatusReporter:
         try:
             written = await self._write_status(report)
             if report.gone and written is not None:
-                meta = report.pod.metadata
-                await self._client.delete(Pod, meta.name, meta.namespace, uid=uid, grace_period_s=0)
+                await self._delete(report.pod)
         except NotFound:
             written = None
         if report.gone or written is None:
             if self._reports.get(uid) is report:
                 self.forget(uid)
             self._on_deleted(uid)
+
+    async def _delete(self, pod: Pod) -> None:
+        meta = pod.metadata
+        try:
+            await self._client.delete(Pod, meta.name, meta.namespace, uid=meta.uid, grace_period_s=0)
+        except Conflict:
+            live = await self._client.get(Pod, meta.name, meta.namespace)
+            if live.metadata.uid == meta.uid:
+                raise
 
     async def _write_status(self, report: _Report) -> Pod | None:
         """The pod as it is now, or None when it is gone or another one of that name has taken its place."""
