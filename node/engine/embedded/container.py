@@ -13,7 +13,7 @@ from pathlib import Path
 from node.engine.base import ContainerState
 from node.engine.embedded import syscalls
 from node.engine.embedded.fork import fork, read_report, wait_exit
-from node.engine.embedded.minder import mind, receive_fd
+from node.engine.embedded.minder import END_OF_INPUT, mind, receive_fd
 from node.engine.embedded.plan import Plan
 from node.engine.embedded.records import (
     UNKNOWN_EXIT_CODE,
@@ -24,7 +24,7 @@ from node.engine.embedded.records import (
     load,
     save,
 )
-from node.engine.embedded.streams import ContainerStreams, make_pipes, open_for_container
+from node.engine.embedded.streams import ContainerStreams, make_pipes, open_for_container, open_single_input
 from node.engine.errors import EngineError, StartError
 
 KILL_TIMEOUT_S = 30.0
@@ -90,18 +90,26 @@ class Container:
 
     def _fork_minder(self, plan: Plan, streams: ContainerStreams, runc: str) -> tuple[int, int, socket.socket | None]:
         """The minder's pid, the pipe of its report, and where the terminal comes from."""
+        feed = -1
         if plan.tty:
             far = [os.open("/dev/null", os.O_RDWR) for _ in range(3)]
         else:
-            make_pipes(self.folder, plan.identity.uid, stdin=plan.stdin)
-            far = open_for_container(self.folder, stdin=plan.stdin)
+            named = plan.stdin and not plan.stdin_once
+            make_pipes(self.folder, plan.identity.uid, stdin=named)
+            far = open_for_container(self.folder, stdin=named)
             # Before anybody can write and go away again: an abandoned pipe forgets what was in it.
             streams.follow_pipes(self.folder)
+        if plan.stdin_once:
+            os.close(far[0])
+            far[0], feed = open_single_input(plan.identity.uid)
+            streams.follow_single_input(os.dup(feed), self._release_input)
         ours, theirs = socket.socketpair() if plan.tty else (None, None)
         report_in, report_out = os.pipe()
-        keep = {report_out, *far, *([theirs.fileno()] if theirs else [])}
-        pid = fork(lambda: mind(plan, far, report_out, theirs, runc), keep)
-        for fd in (report_out, *far):
+        held = [report_out, *far, *([feed] if feed >= 0 else [])]
+        pid = fork(
+            lambda: mind(plan, far, feed, report_out, theirs, runc), {*held, *([theirs.fileno()] if theirs else [])}
+        )
+        for fd in held:
             os.close(fd)
         if theirs is not None:
             theirs.close()
@@ -142,20 +150,18 @@ class Container:
         if not running.minder.is_alive():  # and with it went what was still in the pipes
             self._drained.set()
             return
-        if running.terminal < 0:
-            streams.follow_pipes(self.folder)
+        if running.terminal >= 0:
+            streams.follow_terminal(_fetch(running, running.terminal))
             return
-        try:
-            pidfd = os.pidfd_open(running.minder.pid)
-        except ProcessLookupError:
-            self._drained.set()
-            return
-        try:
-            streams.follow_terminal(syscalls.take_fd(pidfd, running.terminal))
-        except OSError:  # the minder has just ended, and the terminal with it
-            self._drained.set()
-        finally:
-            os.close(pidfd)
+        streams.follow_pipes(self.folder)
+        feed = _fetch(running, running.feed) if running.feed >= 0 else -1
+        if feed >= 0:
+            streams.follow_single_input(feed, self._release_input)
+
+    def _release_input(self) -> None:
+        if self.running is not None and self.running.minder.is_alive():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.running.minder.pid, END_OF_INPUT)
 
     async def _await_end(self, running: Running) -> None:
         if running.minder.exists():
@@ -178,6 +184,20 @@ class Container:
         if self.streams is not None:
             self.streams.close()
         self._on_exit(self)
+
+
+def _fetch(running: Running, number: int) -> int:
+    """A copy of the minder's descriptor; -1 when the minder has just ended, and what it held with it."""
+    try:
+        pidfd = os.pidfd_open(running.minder.pid)
+    except ProcessLookupError:
+        return -1
+    try:
+        return syscalls.take_fd(pidfd, number)
+    except OSError:
+        return -1
+    finally:
+        os.close(pidfd)
 
 
 def _signal_number(name: str) -> int:

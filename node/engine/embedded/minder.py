@@ -2,11 +2,13 @@
 
 It makes the first process (itself, or through runc), waits for it, and writes run.json and exit.json. Because it is
 not the shim, the shim may crash and be replaced while containers run: no exit code and no terminal is lost.
-It holds the container's streams open, so that a shim that comes back finds what was written meanwhile.
+It holds the container's streams open, so that a shim that comes back finds what was written meanwhile. Of an input
+that is taken once it lets go when the shim says so, by a signal.
 """
 
 import os
 import select
+import signal
 import socket
 import time
 from collections.abc import Sequence
@@ -25,15 +27,20 @@ from node.engine.embedded.rootfs import mount_overlay
 TERMINAL_TIMEOUT_S = 20.0
 CONSOLE_POLL_S = 0.05
 KILLED = 137
+END_OF_INPUT = signal.SIGUSR1
 
 
 class StartFailed(Exception):
     """The first process could not be made; the text says why."""
 
 
-def mind(plan: Plan, streams: Sequence[int], report: int, terminal_to: socket.socket | None, runc: str) -> int:
+def mind(
+    plan: Plan, streams: Sequence[int], feed: int, report: int, terminal_to: socket.socket | None, runc: str
+) -> int:
     """The minder's life. `streams` become the container's standard streams; `report` tells the shim of the start."""
     os.setsid()
+    if feed >= 0:
+        _let_go_when_told(feed)
     syscalls.set_name("minder")
     groups = cgroups.detect()
     folder = Path(plan.folder)
@@ -49,7 +56,7 @@ def mind(plan: Plan, streams: Sequence[int], report: int, terminal_to: socket.so
     if terminal_to is not None and terminal >= 0:
         socket.send_fds(terminal_to, [b"t"], [terminal])
         terminal_to.close()
-    save(folder / "run.json", Running(identify(os.getpid()), identify(pid), time.time(), terminal))
+    save(folder / "run.json", Running(identify(os.getpid()), identify(pid), time.time(), terminal, feed))
     os.close(report)
     code = _wait_for(pid)
     if plan.share_pid or plan.host_pid:
@@ -57,6 +64,12 @@ def mind(plan: Plan, streams: Sequence[int], report: int, terminal_to: socket.so
     oom_killed = code == KILLED and groups.oom_kills(plan.group) > 0
     save(folder / "exit.json", Exited(code, time.time(), oom_killed))
     return 0
+
+
+def _let_go_when_told(feed: int) -> None:
+    """The number stays taken: a shim that comes back must not find something else under it."""
+    nothing = os.open("/dev/null", os.O_WRONLY)
+    signal.signal(END_OF_INPUT, lambda *_: os.dup2(nothing, feed, inheritable=False))
 
 
 def _start_program(plan: Plan, groups: cgroups.Cgroups, streams: Sequence[int], report: int) -> tuple[int, int]:

@@ -43,6 +43,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     read_only_root: bool
     tty: bool
     stdin: bool
+    stdin_once: bool = False
+    """The input may come to its end: never true of a terminal's."""
     mounts: list[Mount]
     masked_paths: list[str]
     read_only_paths: list[str]
@@ -98,6 +100,7 @@ def make_plan(spec: ContainerSpec, around: Surroundings) -> Plan:
         read_only_root=spec.read_only_root,
         tty=spec.tty,
         stdin=spec.stdin,
+        stdin_once=spec.stdin and spec.stdin_once and not spec.tty,
         mounts=mounts_of(spec, around),
         masked_paths=[] if spec.privileged else MASKED_PATHS,
         read_only_paths=[] if spec.privileged else READ_ONLY_PATHS,

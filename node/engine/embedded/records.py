@@ -44,12 +44,14 @@ class ContainerRecord(msgspec.Struct, frozen=True):
 
 
 class Running(msgspec.Struct, frozen=True):
-    """`terminal` is the number of the minder's descriptor of the terminal, -1 without one."""
+    """`terminal` and `feed` are numbers of the minder's descriptors, -1 without them: of the terminal, and of the end
+    that feeds an input which is taken once."""
 
     minder: Process
     main: Process
     started_at: float
     terminal: int = -1
+    feed: int = -1
 
 
 class Exited(msgspec.Struct, frozen=True):

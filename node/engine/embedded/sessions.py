@@ -126,6 +126,8 @@ async def serve_attach(
     async def feed(chunk: Chunk) -> None:
         if chunk.kind == protocol.STDIN and stdin:
             await container.write(chunk.data)
+        elif chunk.kind == protocol.CLOSE_STDIN and stdin:
+            await container.end_input()
         elif chunk.kind == protocol.RESIZE and container.terminal >= 0:
             syscalls.set_window_size(container.terminal, *chunk.numbers)
 
@@ -135,9 +137,12 @@ async def serve_attach(
         await _send(writer, Chunk(protocol.EXIT, numbers=(await exit_code(),)))
 
     listener = container.listen()
-    tasks = {asyncio.create_task(_listen(reader, feed)), asyncio.create_task(tell())}
+    listening, telling = asyncio.create_task(_listen(reader, feed)), asyncio.create_task(tell())
+    tasks = {listening, telling}
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if stdin and listening.done():
+            await container.end_input()
     finally:
         container.unlisten(listener)
         for task in tasks:

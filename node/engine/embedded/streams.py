@@ -1,7 +1,8 @@
 """A container's standard streams in the shim: pipes to its log file, and to whoever is attached.
 
 The pipes are named (FIFOs in the container's folder) and held open by the minder, so that a new shim picks them up
-where the old one fell. A terminal is fetched out of the minder's hands instead.
+where the old one fell. A terminal is fetched out of the minder's hands instead, and so is an input that is taken once:
+its end must be seen by the container, which of a named pipe would hold the feeding end itself.
 """
 
 import asyncio
@@ -40,6 +41,13 @@ def open_for_container(folder: Path, *, stdin: bool) -> list[int]:
     return [source, *(os.open(folder / name, os.O_RDWR) for name in ("stdout", "stderr"))]
 
 
+def open_single_input(uid: int) -> tuple[int, int]:
+    """The container's end of an input that is taken once, and the end that feeds it."""
+    source, feed = os.pipe()
+    os.fchown(source, uid, -1)
+    return source, feed
+
+
 class LogFile:
     """Appends, and starts anew when the file is full."""
 
@@ -74,6 +82,8 @@ class ContainerStreams:
         self._open: dict[int, int] = {}
         """Descriptor → stream."""
         self._input = -1
+        self._writing = asyncio.Lock()
+        self._release: Callable[[], None] | None = None
         self._listeners: set[Listener] = set()
 
     def follow_pipes(self, folder: Path) -> None:
@@ -82,6 +92,12 @@ class ContainerStreams:
         path = folder / "stdin"
         if path.exists() and stat.S_ISFIFO(path.stat().st_mode):
             self._input = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+
+    def follow_single_input(self, feed: int, release: Callable[[], None]) -> None:
+        """Feeds the container until `end_input`; `release` makes the minder let go then."""
+        os.set_blocking(feed, False)
+        self._input = feed
+        self._release = release
 
     def follow_terminal(self, master: int) -> None:
         if master < 0:
@@ -109,8 +125,18 @@ class ContainerStreams:
 
     async def write(self, data: bytes) -> None:
         """To the container's standard input; waits for a program that reads slowly."""
-        if self._input >= 0:
-            await write_all(self._input, data)
+        async with self._writing:
+            if self._input >= 0:
+                await write_all(self._input, data)
+
+    async def end_input(self) -> None:
+        """A client's input has ended: the container's ends with it, if it is taken once."""
+        async with self._writing:
+            if self._release is None or self._input < 0:
+                return
+            os.close(self._input)
+            self._input = -1
+            self._release()
 
     def close(self) -> None:
         """Also ends those who are attached."""

@@ -593,6 +593,47 @@ def test_attach_speaks_with_the_main_process(with_pod: WithPod) -> None:
     with_pod(scenario)
 
 
+def test_input_that_is_taken_once_ends_with_its_first_client(with_pod: WithPod) -> None:
+    async def scenario(pod: Pod) -> None:
+        container_id = await pod.run(["sh", "-c", "cat; echo end"], stdin=True, stdin_once=True)
+        spectator = await pod.engine.attach(container_id, stdin=False)
+        feeder = await pod.engine.attach(container_id, stdin=True)
+        await spectator.close()
+        await feeder.write(b"food\n")
+        await feeder.close_stdin()
+        assert await drain(feeder) == ("food\nend\n", "")
+        assert await feeder.wait() == 0
+        await feeder.close()
+
+    with_pod(scenario)
+
+
+def test_input_that_is_taken_once_ends_when_its_client_vanishes(with_pod: WithPod) -> None:
+    async def scenario(pod: Pod) -> None:
+        container_id = await pod.run(["cat"], stdin=True, stdin_once=True)
+        session = await pod.engine.attach(container_id, stdin=True)
+        await session.write(b"last words")
+        await session.close()
+        assert (await wait_ended(pod.engine, container_id)).exit_code == 0
+        assert await log_text(pod.engine, container_id) == "last words"
+
+    with_pod(scenario)
+
+
+def test_other_input_outlives_its_clients(with_pod: WithPod) -> None:
+    async def scenario(pod: Pod) -> None:
+        container_id = await pod.run(["cat"], stdin=True)
+        for word in ("one", "two"):
+            session = await pod.engine.attach(container_id, stdin=True)
+            await session.write(f"{word}\n".encode())
+            await wait_log(pod.engine, container_id, word)
+            await session.close_stdin()
+            await session.close()
+        assert (await container_of(pod.engine, container_id)).state == "running"
+
+    with_pod(scenario)
+
+
 def test_a_container_may_have_a_terminal_of_its_own(with_pod: WithPod) -> None:
     async def scenario(pod: Pod) -> None:
         container_id = await pod.run(["sh", "-c", "tty; read x; stty size; echo got $x"], tty=True, stdin=True)

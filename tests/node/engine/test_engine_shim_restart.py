@@ -118,6 +118,31 @@ def test_a_terminal_survives_the_shim(shim: Daemon, with_pod: Any) -> None:
     with_pod(scenario)
 
 
+def test_an_input_that_is_taken_once_survives_the_shim_and_so_does_its_end(shim: Daemon, with_pod: Any) -> None:
+    async def scenario(pod: Pod) -> None:
+        command = ["sh", "-c", "read x; echo got $x; until [ -e /go ]; do sleep 0.05; done; cat; echo end; sleep 1000"]
+        container_id = await pod.run(command, stdin=True, stdin_once=True)
+        shim.kill()
+        shim.start()
+        session = await pod.engine.attach(container_id, stdin=True)
+        await session.write(b"word\n")
+        await wait_log(pod.engine, container_id, "got word")
+        await session.close_stdin()
+        await session.close()
+        minder = main_pid(shim, container_id)
+
+        async def let_go() -> bool:
+            return os.readlink(f"/proc/{minder.minder.pid}/fd/{minder.feed}") == "/dev/null"
+
+        await until(let_go, "the end of the input")
+        shim.kill()
+        shim.start()
+        await run_in(pod.engine, container_id, "touch /go")
+        await wait_log(pod.engine, container_id, "end")
+
+    with_pod(scenario)
+
+
 def test_a_power_cut_leaves_containers_exited_and_the_pod_removable(shim: Daemon, with_pod: Any) -> None:
     async def scenario(pod: Pod) -> None:
         container_id = await pod.run(FOREVER)
