@@ -33,7 +33,7 @@ from node.podsource import PodSource
 from node.podview import PodView
 from node.podworkers import PodWorkers
 from node.probes import ProbeTable
-from node.registration import NodeRegistration
+from node.registration import NodeRegistration, known_node
 from node.reporter import StatusReporter
 from node.routes import NodeNetwork
 from node.server import KubeletServer
@@ -154,7 +154,8 @@ class Kubelet:
         self._context.event(pod, type, reason, message)
 
     def _own_node(self) -> Node | None:
-        return self._nodes.get(self._config.node_name) or self._registration.node
+        cached = self._nodes.get(self._config.node_name)
+        return known_node(cached, self._nodes.resource_version, self._registration.node)
 
     def _health(self) -> Health:
         cache = self._context.cache

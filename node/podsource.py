@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 from master.api.core.node import Node
 from master.api.core.pod import Pod
-from master.api.status import ApiError
+from master.api.status import ApiError, NotFound
 from master.client.informer import Informer
 from master.client.rest import RestClient
 from master.client.store import Delta, object_key
@@ -121,6 +121,9 @@ class PodSource:
             static = wanted.get(object_key(mirror))
             if static is None or not mirrors(mirror, static) or mirror.metadata.deletion_timestamp:
                 await delete_mirror(self._client, mirror)
-        for key, static in wanted.items():
-            if self.informer.get(key) is None:
-                await create_mirror(self._client, static, self._own_node())
+        missing = [static for key, static in wanted.items() if self.informer.get(key) is None]
+        node = self._own_node() if missing else None
+        if missing and node is None:
+            raise NotFound("this node is not registered")  # its mirrors would be collected at once
+        for static in missing:
+            await create_mirror(self._client, static, node)

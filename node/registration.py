@@ -13,6 +13,7 @@ import msgspec
 from master.api.core.node import Node, NodeSpec, NodeStatus
 from master.api.meta import ObjectMeta
 from master.api.status import AlreadyExists, ApiError, Conflict, NotFound
+from master.client.consistency import version_number
 from master.client.rest import RestClient
 from node.config import NodeConfig
 from node.engine.base import Engine, EngineError, ImageInfo
@@ -138,3 +139,10 @@ class NodeRegistration:
             return node
         change = {"metadata": {"resourceVersion": version}, "status": difference}
         return await self._client.patch(Node, name, "", change, subresource="status")
+
+
+def known_node(cached: Node | None, cached_version: str, written: Node | None) -> Node | None:
+    """This node as it is now: what we wrote counts until the cache has come so far, after that only the cache."""
+    if written is not None and version_number(written.metadata.resource_version) > version_number(cached_version):
+        return written
+    return cached
