@@ -7,6 +7,8 @@ second commit for each.
 from collections.abc import Callable
 
 from master.api.scheme import ResourceInfo
+from master.api.status import OutcomeUnknown
+from master.apiserver import errors
 from master.apiserver.storage import translated
 from master.apiserver.store import Store
 
@@ -30,7 +32,10 @@ class EventLeases:
         now = self._clock()
         if now >= self._until:
             shared_s = min(SHARED_S, self._ttl_s)
-            with translated():
-                self._lease = await self._client.lease_grant(self._ttl_s + shared_s)
+            try:
+                with translated():
+                    self._lease = await self._client.lease_grant(self._ttl_s + shared_s)
+            except OutcomeUnknown as error:  # of the lease; the event was certainly not written
+                raise errors.unavailable(error.status.message) from error
             self._until = now + shared_s
         return self._lease

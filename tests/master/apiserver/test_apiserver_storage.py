@@ -5,7 +5,10 @@ import asyncio
 import pytest
 from apiserver_memory_store import MemoryStore
 
+from master.api.core.event import Event
+from master.api.scheme import SCHEME
 from master.api.status import ApiError, OutcomeUnknown
+from master.apiserver.event_leases import EventLeases
 from master.apiserver.storage import ReadIndex, Storage, Transaction, parse_fence
 from raftstore import errors as store_errors
 from raftstore.protocol import TxnResult
@@ -20,6 +23,9 @@ class FailingStore(MemoryStore):
         raise self.error
 
     async def current_revision(self) -> int:
+        raise self.error
+
+    async def lease_grant(self, ttl_s: float) -> int:
         raise self.error
 
 
@@ -51,6 +57,13 @@ def test_a_read_has_no_outcome_to_be_unsure_of() -> None:
 
     with pytest.raises(ApiError) as caught:
         asyncio.run(read())
+    assert caught.value.code == 503
+
+
+def test_an_event_whose_lease_is_uncertain_was_certainly_not_written() -> None:
+    leases = EventLeases(FailingStore(store_errors.OutcomeUnknown("slow")), 3600, lambda: 0.0)
+    with pytest.raises(ApiError) as caught:
+        asyncio.run(leases.lease_for(SCHEME.by_struct(Event)))
     assert caught.value.code == 503
 
 
