@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from master.api.core.node import Node
 from master.api.core.pod import Pod
+from master.client.store import object_key
 from node.admission import refusal
 from node.context import NodeContext
 from node.mirrors import is_static
@@ -66,6 +67,8 @@ class PodWorkers:
         if len(self._workers) >= MAX_WORKERS:
             log.error("pod %s is not run: this node has %d pods already", pod.metadata.name, MAX_WORKERS)
             return
+        if self._follows_another(pod):
+            return
         worker = PodWorker(self._context, uid, self._tokens)
         worker.pod, worker.is_orphan = pod, orphan
         if not orphan:
@@ -74,6 +77,16 @@ class PodWorkers:
         task = asyncio.create_task(worker.run(), name=f"pod {pod.metadata.namespace}/{pod.metadata.name}")
         self._tasks[uid] = task
         task.add_done_callback(lambda _: self._ended(uid))
+
+    def _follows_another(self, pod: Pod) -> bool:
+        """Whether a former version of a static pod is still here: the two would fight over ports and files."""
+        if not is_static(pod):
+            return False
+        here = {uid: object_key(worker.pod) for uid, worker in self._workers.items() if worker.pod is not None}
+        if self._context.source.has_synced:  # before, what runs may be a pod of the API by that name
+            here |= {uid: f"{each.namespace}/{each.name}" for uid, each in self._context.cache.pods().items()}
+        leaving = (key for uid, key in here.items() if self._context.source.get(uid) is None)
+        return object_key(pod) in leaving
 
     def _ended(self, uid: str) -> None:
         del self._workers[uid]

@@ -1,17 +1,21 @@
 """Static pods and their mirrors beside the API: nodes that vanish, versions that follow each other."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from master.api.core.node import Node
 from master.api.core.pod import Pod
 from master.api.meta import ObjectMeta
-from node import podsource
+from node import podsource, podworkers
 from node.podsource import PodSource
+from node.podworkers import PodWorkers
 from node.registration import known_node
-from node.statics import ManifestFolder
+from node.runtime import PodRuntime
+from node.statics import ManifestFolder, parse_manifest
 
 MANIFEST = "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec: {containers: [{name: c, image: i}]}\n"
 
@@ -70,3 +74,73 @@ def test_the_own_node_is_what_was_written_until_the_cache_has_come_so_far() -> N
     assert known_node(None, "7", written) is None, "deleted since"
     assert known_node(cached, "9", written) is cached
     assert known_node(node("6"), "6", written) is written
+
+
+class FakeWorker:
+    """Runs until told to end."""
+
+    def __init__(self, context: Any, uid: str, tokens: Any) -> None:
+        self.uid = uid
+        self.pod: Pod | None = None
+        self.is_orphan = False
+        self.status = None
+        self.ended = asyncio.Event()
+
+    async def run(self) -> None:
+        await self.ended.wait()
+
+    def wake(self) -> None:
+        return
+
+
+class FakeSource:
+    def __init__(self) -> None:
+        self.has_synced = True
+        self.wanted: dict[str, Pod] = {}
+
+    def get(self, uid: str) -> Pod | None:
+        return self.wanted.get(uid)
+
+
+class FakeCache:
+    def __init__(self) -> None:
+        self.has_listed = True
+        self.shown: dict[str, PodRuntime] = {}
+
+    def get(self, uid: str) -> PodRuntime:
+        return self.shown.get(uid) or PodRuntime(uid)
+
+    def pods(self) -> dict[str, PodRuntime]:
+        return self.shown
+
+
+def test_a_changed_static_pod_begins_when_its_former_version_has_gone(monkeypatch: Any) -> None:
+    """Two versions at once would fight over ports and files; names are the same, uids differ."""
+    monkeypatch.setattr(podworkers, "PodWorker", FakeWorker)
+
+    async def body() -> None:
+        source, cache = FakeSource(), FakeCache()
+        context: Any = SimpleNamespace(source=source, cache=cache, client=None, clock=time.monotonic)
+        workers = PodWorkers(context, lambda: None)
+        first = parse_manifest(MANIFEST.encode(), "node-1")
+        second = parse_manifest(MANIFEST.replace("image: i", "image: j").encode(), "node-1")
+        source.wanted = {first.metadata.uid: first}
+        workers.wake(first.metadata.uid)
+        former: Any = workers.worker(first.metadata.uid)
+        assert former is not None
+        source.wanted = {second.metadata.uid: second}
+        workers.wake(second.metadata.uid)
+        assert workers.worker(second.metadata.uid) is None, "the former version still ends"
+        former.ended.set()
+        await until(lambda: workers.worker(first.metadata.uid) is None)
+        meta = first.metadata
+        cache.shown = {meta.uid: PodRuntime(meta.uid, meta.name, meta.namespace)}
+        workers.wake(second.metadata.uid)
+        assert workers.worker(second.metadata.uid) is None, "left behind by the kubelet before this one"
+        cache.shown = {}
+        workers.wake(second.metadata.uid)
+        latter: Any = workers.worker(second.metadata.uid)
+        assert latter is not None
+        latter.ended.set()
+
+    asyncio.run(body())
