@@ -121,8 +121,9 @@ class ProxyAgent:
     async def _forget_flows(self, loop: asyncio.AbstractEventLoop) -> None:
         """After the rules are in place, so that a forgotten flow begins anew by the new rules."""
         frontends = frontends_of(self._state.mappings())
-        to_clean, self._frontends = with_removed(frontends, self._frontends), frontends
+        to_clean = with_removed(frontends, self._frontends)
         await loop.run_in_executor(self._worker, forget_stale_flows, to_clean, self._config.address)
+        self._frontends = frontends  # only now: what could not be cleaned is tried again
 
     def _slices_of(self, key: str) -> list[EndpointSlice]:
         return self._slices.by_index(BY_SERVICE, key)

@@ -9,9 +9,13 @@ from proxy_lab import CLUSTER_CIDR, PODS, make_service, make_slice
 
 from master.api.core.service import Service
 from master.api.discovery.endpointslice import EndpointSlice
+from master.client.config import ClientConfig
+from master.client.rest import RestClient
+from proxy import agent
 from proxy.batching import ChangeBatch
 from proxy.compile import assemble
-from proxy.config import load_config
+from proxy.config import ProxyConfig, load_config
+from proxy.conntrack import Frontends
 from proxy.state import ServiceState
 from proxy.sysctls import WANTED, apply_sysctls
 
@@ -96,3 +100,38 @@ def test_the_configuration_file_is_checked(tmp_path: Path) -> None:
     file.write_text("{}")
     with pytest.raises(ValueError, match="node_name"):
         load_config(file)
+
+
+def test_flows_to_a_service_that_is_gone_are_forgotten_even_if_the_kernel_failed_to_answer_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[Frontends] = []
+
+    def forget(frontends: Frontends, node_address: str) -> int:
+        asked.append(frontends)
+        if len(asked) == 1:
+            raise TimeoutError("the kernel is busy")
+        return 0
+
+    monkeypatch.setattr(agent, "forget_stale_flows", forget)
+    config = ProxyConfig(
+        node_name="n",
+        address="10.90.0.11",
+        client=ClientConfig(servers=["http://127.0.0.1:1"]),
+        cluster_cidr=CLUSTER_CIDR,
+        service_cidr="10.96.0.0/16",
+    )
+
+    async def body() -> None:
+        client = RestClient(config.client, user_agent="test")
+        proxy = agent.ProxyAgent(config, client, None)  # type: ignore[arg-type]
+        proxy._frontends = Frontends({("udp", ("10.96.0.5", 53)): frozenset()}, {})
+        with pytest.raises(TimeoutError):
+            await proxy._forget_flows(asyncio.get_running_loop())
+        for _ in range(2):
+            await proxy._forget_flows(asyncio.get_running_loop())
+        assert [len(each.addresses) for each in asked] == [1, 1, 0]
+        proxy._worker.shutdown()
+        await client.close()
+
+    asyncio.run(body())
