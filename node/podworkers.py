@@ -67,7 +67,7 @@ class PodWorkers:
         if len(self._workers) >= MAX_WORKERS:
             log.error("pod %s is not run: this node has %d pods already", pod.metadata.name, MAX_WORKERS)
             return
-        if self._follows_another(pod):
+        if not orphan and (self._follows_another(pod) or self._has_left(pod)):
             return
         worker = PodWorker(self._context, uid, self._tokens)
         worker.pod, worker.is_orphan = pod, orphan
@@ -87,6 +87,12 @@ class PodWorkers:
             here |= {uid: f"{each.namespace}/{each.name}" for uid, each in self._context.cache.pods().items()}
         leaving = (key for uid, key in here.items() if self._context.source.get(uid) is None)
         return object_key(pod) in leaving
+
+    def _has_left(self, pod: Pod) -> bool:
+        """Whether it ended here and was told so to the API, where only somebody's finalizer keeps it."""
+        meta = pod.metadata
+        is_released = meta.deletion_timestamp is not None and not meta.deletion_grace_period_seconds
+        return is_released and _has_ended(pod) and self._context.cache.get(meta.uid).is_empty()
 
     def _ended(self, uid: str) -> None:
         del self._workers[uid]

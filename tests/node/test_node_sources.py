@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from master.api.core.node import Node
-from master.api.core.pod import Pod
+from master.api.core.pod import Pod, PodStatus
 from master.api.meta import ObjectMeta
 from node import podsource, podworkers
 from node.podsource import PodSource
@@ -142,5 +142,27 @@ def test_a_changed_static_pod_begins_when_its_former_version_has_gone(monkeypatc
         latter: Any = workers.worker(second.metadata.uid)
         assert latter is not None
         latter.ended.set()
+
+    asyncio.run(body())
+
+
+def test_a_pod_that_only_a_finalizer_keeps_in_the_api_is_not_ended_again_and_again(monkeypatch: Any) -> None:
+    monkeypatch.setattr(podworkers, "PodWorker", FakeWorker)
+
+    async def body() -> None:
+        source, cache = FakeSource(), FakeCache()
+        context: Any = SimpleNamespace(source=source, cache=cache, client=None, clock=time.monotonic)
+        workers = PodWorkers(context, lambda: None)
+        meta = ObjectMeta(name="a", namespace="default", uid="u", finalizers=["example.com/x"])
+        meta.deletion_timestamp, meta.deletion_grace_period_seconds = "2026-01-01T00:00:00Z", 0
+        source.wanted = {"u": Pod(metadata=meta, status=PodStatus(phase="Failed"))}
+        workers.wake("u")
+        assert workers.worker("u") is None
+        sandbox: Any = object()
+        cache.shown = {"u": PodRuntime("u", "a", "default", [sandbox])}
+        workers.wake("u")
+        begun: Any = workers.worker("u")
+        assert begun is not None, "something of it is still here"
+        begun.ended.set()
 
     asyncio.run(body())
