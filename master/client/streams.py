@@ -13,7 +13,7 @@ import aiohttp
 
 from master.api.status import ApiError
 from master.client.connections import CONNECT_TIMEOUT_S, Connections, Params
-from master.client.errors import status_error, unreachable
+from master.client.errors import describe, outcome_unknown, status_error, unreachable
 
 OPEN_TIMEOUT_S = 10.0
 """From the request to the first bytes of the answer's head."""
@@ -101,7 +101,10 @@ class Streams:
     async def websocket(
         self, path: str, *, params: Params = (), protocols: Sequence[str] = ()
     ) -> aiohttp.ClientWebSocketResponse:
-        """A WebSocket; a refusal is raised as the `ApiError` that it carries."""
+        """A WebSocket; a refusal is raised as the `ApiError` that it carries.
+
+        Behind most stands a command: once a server may have begun it, no other one is asked.
+        """
         failure: ApiError | None = None
         for index in self._connections.candidates():
             url = self._connections.url(index) + path
@@ -115,9 +118,12 @@ class Streams:
                 )
             except aiohttp.WSServerHandshakeError as error:
                 raise await self._refusal(url, params, error) from error
-            except (aiohttp.ClientError, OSError) as error:
+            except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
                 self._connections.failed(index, error)
                 failure = unreachable(url, error)
+            except (aiohttp.ClientError, OSError) as error:
+                self._connections.failed(index, error)
+                raise outcome_unknown("GET", path, f"{url}: {describe(error)}") from error
         assert failure is not None, "there is at least one server"
         raise failure
 

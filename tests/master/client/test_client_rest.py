@@ -133,6 +133,25 @@ def test_a_read_whose_answer_is_lost_is_put_to_another_server() -> None:
     asyncio.run(scenario())
 
 
+def test_a_command_whose_websocket_breaks_off_before_it_opens_is_not_sent_to_another_server() -> None:
+    """The first server may have had it begun already: it must not run twice."""
+
+    async def scenario() -> None:
+        async with tiny_servers(2) as servers:
+            client = client_of(servers)
+            servers[0].lose_answers = True
+            with pytest.raises(OutcomeUnknown):
+                await client.streams.websocket("/api/v1/namespaces/default/pods/a/exec")
+            assert [len(server.requests) for server in servers] == [1, 0]
+            await servers[0].stop()
+            with pytest.raises(NotFound):
+                await client.streams.websocket("/api/v1/namespaces/default/pods/a/exec")
+            assert servers[1].requests
+            await client.close()
+
+    asyncio.run(scenario())
+
+
 def test_a_server_that_breaks_a_write_off_without_a_status_leaves_its_outcome_unknown() -> None:
     async def scenario() -> None:
         async with tiny_servers(2) as servers:
