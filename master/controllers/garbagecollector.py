@@ -17,6 +17,7 @@ from master.api.core.event import Event
 from master.api.meta import Object, OwnerReference
 from master.api.scheme import SCHEME, ResourceInfo
 from master.api.status import Conflict, NotFound
+from master.client.consistency import version_number
 from master.client.rest import object_key
 from master.client.store import DELETED, Delta
 from master.controllers.base import Context, Controller, Watch, is_fenced
@@ -111,8 +112,20 @@ class GarbageCollector(Controller):
                 except NotFound:
                     return
 
-        await asyncio.gather(*(release(dependent) for dependent in self._dependents(owner)))
+        await asyncio.gather(*(release(dependent) for dependent in await self._all_dependents(owner)))
         await self._remove_finalizer(key, owner, ORPHAN)
+
+    async def _all_dependents(self, owner: Object) -> list[Object]:
+        """Also those that a cache does not show yet: whoever is overlooked here would be collected afterwards."""
+        found = {dependent.metadata.uid: dependent for dependent in self._dependents(owner)}
+        meta = owner.metadata
+        for info in self._kinds:
+            seen = version_number(self.informers.of(info.struct).resource_version)
+            if seen >= version_number(meta.resource_version) or (meta.namespace and not info.namespaced):
+                continue
+            listed = (await self.client.list(info.struct, meta.namespace)).items
+            found |= {obj.metadata.uid: obj for obj in listed if meta.uid in owner_uids(obj)}
+        return list(found.values())
 
     async def _release_when_alone(self, key: str, owner: Object) -> None:
         dependents = self._dependents(owner)

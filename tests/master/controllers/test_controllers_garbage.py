@@ -1,10 +1,14 @@
 """What the garbage collector reads from an object; the deleting itself is proven on a real control plane."""
 
 import asyncio
+from typing import Any
 
 from controllers_objects import NOW, pod, replica_set
 
+from master.api.apps.replicaset import ReplicaSet
+from master.api.core.pod import Pod
 from master.api.meta import OwnerReference
+from master.client.rest import ObjectList
 from master.controllers.base import Context
 from master.controllers.env import Env
 from master.controllers.garbagecollector import (
@@ -15,6 +19,7 @@ from master.controllers.garbagecollector import (
     key_of,
     propagation_of,
 )
+from master.controllers.gate import Gate
 from master.controllers.informers import Informers
 from master.controllers.namespace import count, namespaced_resources, plan_conditions
 from master.controllers.owners import controller_reference
@@ -69,3 +74,37 @@ def test_an_owner_of_a_kind_that_cannot_be_looked_up_condemns_nobody() -> None:
     dependent.metadata.owner_references = [OwnerReference(api_version="v1", kind="Binding", name="x", uid="u")]
     owners = asyncio.run(collector._classify(dependent))
     assert len(owners.solid) == 1 and not owners.dangling
+
+
+class FakeApi:
+    """Has one dependent that no cache shows yet."""
+
+    def __init__(self, dependent: Pod) -> None:
+        self.dependent = dependent
+        self.patched: list[str] = []
+
+    async def list(self, kind: type, namespace: str = "") -> ObjectList[Any]:
+        return ObjectList([self.dependent] if kind is Pod and namespace == "default" else [], "12")
+
+    async def patch(self, kind: type, name: str, *_: Any, **__: Any) -> Any:
+        self.patched.append(name)
+        return self.dependent
+
+
+def test_a_dependent_that_the_cache_does_not_show_yet_is_orphaned_too() -> None:
+    """Overlooked, it would lose its owner with the reference still in it, and be collected."""
+    owner, newborn = replica_set("rs", 1), pod("a")
+    newborn.metadata.owner_references = [controller_reference(owner)]
+    owner.metadata.finalizers, owner.metadata.deletion_timestamp = ["orphan"], NOW
+    owner.metadata.resource_version = "9"
+
+    async def body() -> None:
+        api = FakeApi(newborn)
+        collector = GarbageCollector(Context(api, Informers(api), None, Env()))  # type: ignore[arg-type]
+        collector._gate = Gate([])
+        collector.informers.of(ReplicaSet)._store.put(owner)
+        collector.informers.of(Pod).resource_version = "8"
+        await collector.reconcile(key_of(owner))
+        assert api.patched == ["a", "rs"]
+
+    asyncio.run(body())
