@@ -91,7 +91,7 @@ async def create(write: Write, make: Make) -> Entry:
 
     As in `settle`, a refusal counts only on a state that is certain to be the newest.
     """
-    certain = False
+    certain = taken = False
     for attempt in range(ATTEMPTS):
         obj: Object = make()
         transaction = Transaction()
@@ -115,11 +115,14 @@ async def create(write: Write, make: Make) -> Entry:
         outcome = await write.context.storage.commit(transaction, write.fence)
         if isinstance(outcome, Committed):
             return entry_of(write.info, write.relative_key(name), outcome.revision, raw)
-        if outcome.current[key] is not None and not generated:
+        taken = outcome.current[key] is not None
+        if taken and not generated:
             raise AlreadyExists.of(write.info, name)
         await write.context.catch_up()
         certain = True
-    raise errors.make(409, "AlreadyExists", f"no free name or address was found in {ATTEMPTS} attempts")
+    if taken:
+        raise errors.make(409, "AlreadyExists", f"no free name was found in {ATTEMPTS} attempts")
+    raise errors.unavailable(f"what the object rests on kept changing over {ATTEMPTS} attempts")
 
 
 async def _exists(write: Write, name: str) -> bool:

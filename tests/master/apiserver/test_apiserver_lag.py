@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
 from apiserver_certificates import TestAuthority
@@ -13,14 +14,14 @@ from master.api.core.namespace import Namespace
 from master.api.core.service import Service, ServicePort, ServiceSpec
 from master.api.meta import Object, ObjectMeta
 from master.api.scheme import SCHEME
-from master.api.status import Forbidden, Invalid
+from master.api.status import Forbidden, Invalid, ServiceUnavailable
 from master.apiserver.admission.services import ip_key
 from master.apiserver.bootstrap import SYSTEM_USER, bootstrap
 from master.apiserver.context import Context
 from master.apiserver.entry import Entry
 from master.apiserver.handlers.write import Write, create
 from master.apiserver.server import build_context
-from raftstore.protocol import Delete, Put, WatchBatch
+from raftstore.protocol import Delete, Put, TxnResult, WatchBatch
 
 ADDRESS = "10.0.0.77"
 
@@ -32,9 +33,16 @@ class LaggingStore(MemoryStore):
         super().__init__()
         self._flowing = asyncio.Event()
         self._flowing.set()
+        self.contended = False
+        """Others are always faster: every condition has just ceased to hold."""
 
     def lag(self) -> None:
         self._flowing.clear()
+
+    async def txn(self, *parts: Any, **more: Any) -> TxnResult:
+        if self.contended:
+            return TxnResult(succeeded=False, revision=self.revision, results=[None] * len(parts[2]))
+        return await super().txn(*parts, **more)
 
     async def current_revision(self) -> int:
         self._flowing.set()
@@ -101,5 +109,14 @@ def test_a_namespace_that_was_made_anew_elsewhere_takes_new_content(authority: T
         store.lag()
         await store.txn([], [Put(key, anew)])
         await make(context, config_map("again"))
+
+    with_server(authority, scenario)
+
+
+def test_a_name_that_is_free_is_never_said_to_be_taken(authority: TestAuthority) -> None:
+    async def scenario(store: LaggingStore, context: Context) -> None:
+        store.contended = True
+        with pytest.raises(ServiceUnavailable):
+            await make(context, config_map("default"))
 
     with_server(authority, scenario)
