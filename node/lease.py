@@ -56,7 +56,8 @@ class NodeLease:
     async def renew(self) -> None:
         if self._lease is None:
             self._lease = await self._fetch_or_create()
-        lease = msgspec.structs.replace(self._lease, spec=self._spec(self._lease.spec))
+        before = self._lease
+        lease = msgspec.structs.replace(before, metadata=self._owned(before.metadata), spec=self._spec(before.spec))
         try:
             self._lease = await self._client.update(lease)
         except (Conflict, NotFound):
@@ -68,15 +69,20 @@ class NodeLease:
             return await self._client.get(Lease, self._node_name, NAMESPACE)
         except NotFound:
             pass
-        lease = Lease(metadata=ObjectMeta(name=self._node_name, namespace=NAMESPACE), spec=self._spec(LeaseSpec()))
-        node = self._own_node()
-        if node is not None:
-            owner = OwnerReference(api_version="v1", kind="Node", name=node.metadata.name, uid=node.metadata.uid)
-            lease.metadata.owner_references = [owner]
+        meta = self._owned(ObjectMeta(name=self._node_name, namespace=NAMESPACE))
+        lease = Lease(metadata=meta, spec=self._spec(LeaseSpec()))
         try:
             return await self._client.create(lease)
         except AlreadyExists:
             return await self._client.get(Lease, self._node_name, NAMESPACE)
+
+    def _owned(self, meta: ObjectMeta) -> ObjectMeta:
+        """The lease goes with its Node; the first one may be older than that."""
+        node = self._own_node()
+        if node is None or meta.owner_references:
+            return meta
+        owner = OwnerReference(api_version="v1", kind="Node", name=node.metadata.name, uid=node.metadata.uid)
+        return msgspec.structs.replace(meta, owner_references=[owner])
 
     def _spec(self, before: LeaseSpec) -> LeaseSpec:
         return msgspec.structs.replace(

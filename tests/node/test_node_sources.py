@@ -7,10 +7,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from master.api.coordination.lease import Lease
 from master.api.core.node import Node
 from master.api.core.pod import Pod, PodStatus
 from master.api.meta import ObjectMeta
+from master.api.status import NotFound
 from node import podsource, podworkers
+from node.lease import NodeLease
 from node.podsource import PodSource
 from node.podworkers import PodWorkers
 from node.registration import known_node
@@ -164,5 +167,47 @@ def test_a_pod_that_only_a_finalizer_keeps_in_the_api_is_not_ended_again_and_aga
         begun: Any = workers.worker("u")
         assert begun is not None, "something of it is still here"
         begun.ended.set()
+
+    asyncio.run(body())
+
+
+class LeaseApi:
+    """Keeps one lease."""
+
+    def __init__(self) -> None:
+        self.lease: Lease | None = None
+
+    def with_options(self, **_: Any) -> "LeaseApi":
+        return self
+
+    async def get(self, *_: Any) -> Lease:
+        if self.lease is None:
+            raise NotFound("none yet")
+        return self.lease
+
+    async def create(self, lease: Lease) -> Lease:
+        self.lease = lease
+        return lease
+
+    async def update(self, lease: Lease) -> Lease:
+        self.lease = lease
+        return lease
+
+
+def test_a_lease_that_is_older_than_its_node_gets_it_as_owner() -> None:
+    async def body() -> None:
+        api, nodes = LeaseApi(), list[Node]()
+        heart = NodeLease(
+            api,  # type: ignore[arg-type]
+            "node-1",
+            2.0,
+            lambda: nodes[0] if nodes else None,
+            wall=time.time,
+        )
+        await heart.renew()
+        assert api.lease is not None and api.lease.metadata.owner_references == []
+        nodes.append(node())
+        await heart.renew()
+        assert [owner.uid for owner in api.lease.metadata.owner_references] == ["uid-node"]
 
     asyncio.run(body())
