@@ -57,7 +57,9 @@ class KubeletClient:
             self._tls.load_cert_chain(self._files.cert_file, self._files.key_file)
         connector = aiohttp.TCPConnector(ssl=self._tls, limit=connections)
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S)
-        return aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False)
+        session = aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False)
+        session._retry_connection = False  # aiohttp would send a GET again, and an exec is a GET: never twice
+        return session
 
     @asynccontextmanager
     async def get(self, kubelet: Kubelet, path: str, query: Query) -> AsyncIterator[aiohttp.ClientResponse]:

@@ -8,6 +8,7 @@ from master.api.meta import DeleteOptions
 from master.api.scheme import ResourceInfo
 from master.api.status import BadRequest, FieldError, Invalid, NotFound
 from master.apiserver import errors
+from master.apiserver.authn import MASTERS
 from master.apiserver.context import Context
 from master.apiserver.entry import Entry
 from master.apiserver.handlers import delete as deletion
@@ -21,12 +22,22 @@ from master.apiserver.selection import parse_selection
 from master.apiserver.storage import parse_fence
 from master.apiserver.views import list_meta, view_of
 from master.apiserver.writeoptions import check_options, decode_object, query_delete_options, read_body
+from raftstore.protocol import Fence
 
 FENCE_HEADER = b"timonier-fence"
 
 
-def write_of(context: Context, request: Request, target: Target, info: ResourceInfo, *, dry_run: bool) -> Write:
+def fence_of(request: Request) -> Fence | None:
+    """The fence a write carries. A role's epoch is its holder's to raise: anybody else's would lock the holder out."""
     fence = parse_fence(request.header(FENCE_HEADER))
+    user = request.user
+    if fence is not None and user.name != f"system:{fence.role}" and MASTERS not in user.groups:
+        raise errors.make(403, "Forbidden", f'User "{user.name}" cannot write for the leader role "{fence.role}"')
+    return fence
+
+
+def write_of(context: Context, request: Request, target: Target, info: ResourceInfo, *, dry_run: bool) -> Write:
+    fence = fence_of(request)
     return Write(context, info, target.namespace, request.user, target.name, target.subresource, dry_run, fence)
 
 
@@ -127,7 +138,7 @@ async def delete_collection(
     options, dry_run = await delete_options(request)
     selection = parse_selection(info, target.namespace, request.param("labelSelector"), request.param("fieldSelector"))
     entries, revision = await select(context, info, selection, parse_list_options(request, info, watch=False))
-    fence = parse_fence(request.header(FENCE_HEADER))
+    fence = fence_of(request)
 
     def write(entry: Entry) -> Write:
         return Write(context, info, entry.namespace, request.user, entry.name, "", dry_run, fence)

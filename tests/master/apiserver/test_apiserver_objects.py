@@ -5,7 +5,8 @@ import itertools
 from typing import Any
 
 import pytest
-from apiserver_harness import Answer, Caller
+from apiserver_certificates import TestAuthority
+from apiserver_harness import Answer, Caller, ServerThread
 
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 PARTIAL_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
@@ -275,6 +276,20 @@ def test_an_older_epoch_is_fenced_off(admin: Caller, core: str) -> None:
     assert refused.code == 409 and refused.json["details"]["causes"][0]["reason"] == "Fenced"
     assert admin.get(f"{core}/configmaps/b").code == 404
     assert write("c", 6).code == 201
+
+
+def test_nobody_raises_the_epoch_of_a_role_that_is_not_theirs(
+    server: ServerThread, authority: TestAuthority, core: str
+) -> None:
+    def write_as(user: str, *groups: str) -> int:
+        caller = Caller(server.config.port, authority, authority.issue(user, groups))
+        headers = {"Content-Type": "application/json", "Timonier-Fence": "kube-scheduler=3"}
+        name = f"by-{user.rsplit(':', 1)[1]}"
+        return caller.call("POST", f"{core}/configmaps", configmap(name), headers=headers).code
+
+    assert write_as("system:node:n1", "system:nodes") == 403
+    assert write_as("system:kube-controller-manager") == 403
+    assert write_as("system:kube-scheduler") == 201
 
 
 def test_a_service_gets_its_addresses_and_lets_go_of_them(admin: Caller, core: str) -> None:
