@@ -7,10 +7,10 @@ import logging
 import sys
 
 import uvloop
-from raftstore.client import StoreClient
 
 from master.apiserver.config import ServerConfig, load_config
 from master.apiserver.server import ApiServer
+from raftstore.client import StoreClient
 
 
 def main() -> None:
