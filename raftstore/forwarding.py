@@ -1,7 +1,7 @@
 """Requests on their way from the member a client is connected to, to the leader, and the answers back.
 
-Frames travel as they are. A forward whose leader is lost is answered `unknown`: the write may have been logged,
-and the client repeats it under the same sequence, which is applied once.
+Frames travel as they are. A forward whose leader is lost, or leads no more, is answered `unknown`: the write may have
+been logged, and the client repeats it under the same sequence, which is applied once.
 """
 
 from collections.abc import Callable
@@ -46,7 +46,16 @@ class Forwarding:
 
     def peer_lost(self, peer: str) -> None:
         """The answers that were expected from there will not come."""
-        lost = [forward_id for forward_id, waiting in self._waiting.items() if waiting[0] == peer]
-        for forward_id in lost:
-            _, request_id, answer = self._waiting.pop(forward_id)
-            answer(failure(request_id, "unknown", f"the connection to the leader {peer} broke"))
+        self._give_up([key for key, waiting in self._waiting.items() if waiting[0] == peer], "the connection broke")
+
+    def leader_changed(self, leader: str) -> None:
+        """This member follows another, or nobody: the former leader may be dead without its connections knowing.
+
+        Waiting for the connection's silence to be noticed would cost clients seconds; asking again is safe."""
+        stale = [key for key, waiting in self._waiting.items() if waiting[0] != leader]
+        self._give_up(stale, "it does not lead any more")
+
+    def _give_up(self, forward_ids: list[int], reason: str) -> None:
+        for forward_id in forward_ids:
+            peer, request_id, answer = self._waiting.pop(forward_id)
+            answer(failure(request_id, "unknown", f"no answer from the leader {peer}: {reason}"))

@@ -55,18 +55,19 @@ class Member:
             tuning=config.raft_tuning(),
         )
         self._housekeeping = Housekeeping(self._machine, self._propose)
-        forwarding = Forwarding(self._transport.send_to, self._environment.random)
+        self._forwarding = Forwarding(self._transport.send_to, self._environment.random)
+        self._leader = ""
         self._frontend = Frontend(
             self._loop,
             self._core,
             self._machine,
             self._housekeeping,
-            forwarding,
+            self._forwarding,
             send=self._transport.send_to,
             status=self.status,
         )
         self._transport.on_forward = self._frontend.peer_message
-        self._transport.on_peer_lost = forwarding.peer_lost
+        self._transport.on_peer_lost = self._forwarding.peer_lost
         self._maintain_at_s = 0.0
         self._second_at_s = 0.0
         self._stopping = False
@@ -109,6 +110,9 @@ class Member:
             frontend.proposals.propose(0)
         frontend.queries.start_round()
         core.doTick()
+        if core.leader_name != self._leader:
+            self._leader = core.leader_name
+            self._forwarding.leader_changed(self._leader)
         frontend.queries.applied()
         frontend.watches.pump(now_s)
         if now_s >= self._maintain_at_s:
