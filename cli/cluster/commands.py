@@ -8,6 +8,7 @@ from typing import Annotated
 
 import msgspec
 import typer
+from rich.console import Console
 
 from cli.cluster import certificates, check, tables
 from cli.cluster import report as reports
@@ -42,6 +43,7 @@ def up_command(
     network: Annotated[int, typer.Option(help="Hosts get addresses in 10.N.0.0/16, pods in 10.(N+1).0.0/16.")] = 90,
     port: Annotated[int, typer.Option(help="Port of the API gateway on 127.0.0.1.")] = API_PORT,
     sample: Annotated[bool, typer.Option(help="Deploy the sample and show it working.")] = True,
+    output: OUTPUT = "table",
 ) -> None:
     """Start a cluster on this machine, deploy the sample and show it working. Safe to repeat."""
     layout = _choose_layout(
@@ -58,13 +60,18 @@ def up_command(
     )
     # While servers start, failing over to another one is the normal case and not worth a user's attention.
     logging.getLogger("master.client").setLevel(logging.ERROR)
-    console = tables.make_console()
+    # With JSON on standard output, the steps go to standard error.
+    console = tables.make_console() if output == "table" else Console(stderr=True)
     progress = Progress(console)
     try:
         up(layout, progress, sample=sample)
     except (UpError, RuntimeError) as error:
         fail(str(error))
-    tables.print_report(console, asyncio.run(reports.gather(layout)), namespace=SAMPLE_NAMESPACE)
+    found = asyncio.run(reports.gather(layout))
+    if output == "json":
+        print(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+        return
+    tables.print_report(console, found, namespace=SAMPLE_NAMESPACE)
     console.print(f"\nThe cluster is up after {progress.elapsed_s:.1f} s. Try next:")
     for line in show_kubectl_hint(layout):
         console.print(f"  {line}", highlight=False, soft_wrap=True)

@@ -70,3 +70,11 @@ def test_a_cluster_that_is_not_there_ends_with_1_and_says_so() -> None:
 def test_check_prints_json() -> None:
     result = RUN.invoke(app, ["check", "-o", "json"])
     assert {"name", "ok", "remedy"} <= set(json.loads(result.stdout)[0])
+
+
+@pytest.mark.parametrize("path", [["up"], ["status"], ["check"], ["get"], ["events"], ["chaos", "run"]], ids=" ".join)
+def test_what_prints_a_table_can_print_json(path: list[str]) -> None:
+    command = get_command(app)
+    for name in path:
+        command = command.commands[name]  # type: ignore[attr-defined]
+    assert any("--output" in option.opts for option in command.params)
